@@ -1,0 +1,1 @@
+"""From DICOM chest radiographs to evidence."""
