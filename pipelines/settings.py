@@ -1,0 +1,211 @@
+"""One typed settings object: pdeseray.toml in the working directory, ``PDESERAY_*`` variables over it."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from upath import UPath
+
+from pipelines.cohorts import Cohort, PhantomCohort
+from pipelines.records import UnusableInputError
+
+SETTINGS_FILE = "pdeseray.toml"
+
+_DEFAULT_COHORTS = {
+    "siim": Cohort(
+        name="siim", role="pretrain", phantom=PhantomCohort(kind="siim", radiographs_n=640, seed=1)
+    ),
+    "tmc": Cohort(name="tmc", role="finetune", phantom=PhantomCohort(kind="tmc", radiographs_n=120, seed=2)),
+}
+"""With nothing configured both of the paper's cohorts are phantoms, sized for a demo of minutes."""
+
+
+def default_secrets() -> Path:
+    """Return the user's configuration folder for secrets."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "pdeseray"
+
+
+class Settings(BaseSettings):
+    """Everything that a user may set.
+
+    Attributes
+    ----------
+    home
+        Folder or URL of the state (store, tables, shards, models, reports, warehouse, MLflow, Dagster).
+    secrets
+        Folder of the de-identification key and of whatever names sources; never under `home`.
+    profile
+        ``demo``: scaled-down network, minutes on two cores; ``paper``: Tables 1-3 of the paper.
+    engine, workers
+        ``local`` and the number of its processes.
+    timezone, nightly_at
+        When the nightly schedule ticks.
+    tracking_uri
+        MLflow's tracking store; empty: SQLite under `home`.
+    kept_warehouses
+        How many published versions of the warehouse are kept.
+    init
+        The networks' initialisation; ``auto``: ``random`` in demo, ``imagenet`` in paper.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PDESERAY_", env_nested_delimiter="__", toml_file=SETTINGS_FILE, extra="forbid"
+    )
+
+    home: str = ".pdeseray"
+    secrets: Path = Field(default_factory=default_secrets)
+    profile: Literal["demo", "paper"] = "demo"
+    engine: Literal["local"] = "local"
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    timezone: str = "Asia/Manila"
+    nightly_at: str = "02:00"
+    tracking_uri: str = ""
+    kept_warehouses: int = Field(default=5, ge=1)
+    init: Literal["auto", "imagenet", "random"] = "auto"
+    seed: int = 0
+    cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables win over the file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_cohorts(cls, values: dict[str, Any]) -> dict[str, Any]:
+        cohorts = values.get("cohorts")
+        if isinstance(cohorts, dict):
+            values["cohorts"] = {
+                name: ({**entry, "name": name} if isinstance(entry, dict) else entry)
+                for name, entry in cohorts.items()
+            }
+        return values
+
+    @model_validator(mode="after")
+    def _secrets_outside_home(self) -> Self:
+        home = self.home_url
+        if home.protocol in ("", "file") and Path(self.secrets).resolve().is_relative_to(
+            Path(str(home.path)).resolve()
+        ):
+            raise ValueError(
+                "`secrets` lies under `home`: the key would be copied with the data; name a folder elsewhere"
+            )
+        return self
+
+    @property
+    def home_url(self) -> UPath:
+        """Root of the state; a local one is absolute, so that worker processes agree on it."""
+        home = UPath(self.home)
+        return home.absolute() if home.protocol in ("", "file") else home
+
+    @property
+    def store_url(self) -> UPath:
+        """De-identified DICOM, by content."""
+        return self.home_url / "store"
+
+    @property
+    def tables_url(self) -> UPath:
+        """Parquet tables."""
+        return self.home_url / "tables"
+
+    @property
+    def shards_url(self) -> UPath:
+        """Image, mask and probability shards."""
+        return self.home_url / "shards"
+
+    @property
+    def models_url(self) -> UPath:
+        """Run folders of trainings."""
+        return self.home_url / "models"
+
+    @property
+    def reports_url(self) -> UPath:
+        """Evidence page and model card."""
+        return self.home_url / "reports"
+
+    @property
+    def warehouse_url(self) -> UPath:
+        """Published versions of the DuckDB warehouse."""
+        return self.home_url / "warehouse"
+
+    @property
+    def warehouse_link(self) -> UPath:
+        """The link that analysts open."""
+        return self.home_url / "warehouse.duckdb"
+
+    @property
+    def phantoms_url(self) -> UPath:
+        """Cohorts that are made."""
+        return self.home_url / "phantoms"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking store."""
+        return self.tracking_uri or f"sqlite:///{self.home_url.path}/mlflow.db"
+
+    @property
+    def initialisation(self) -> Literal["imagenet", "random"]:
+        """The networks' initialisation, ``auto`` resolved."""
+        if self.init != "auto":
+            return self.init
+        return "random" if self.profile == "demo" else "imagenet"
+
+    def cohort(self, name: str) -> Cohort:
+        """Return the cohort called `name`.
+
+        Raises
+        ------
+        UnusableInputError
+            If none is.
+        """
+        try:
+            return self.cohorts[name]
+        except KeyError:
+            raise UnusableInputError(
+                expected=f"a cohort among {', '.join(self.cohorts)}",
+                found=name,
+                remedy=f"use one of these, or add [cohorts.{name}] to {SETTINGS_FILE}",
+            ) from None
+
+    def of_role(self, role: str) -> tuple[Cohort, ...]:
+        """Return the cohorts of a role, in the order in which they were configured."""
+        return tuple(cohort for cohort in self.cohorts.values() if cohort.role == role)
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - values of any setting
+    """Read the settings of this working directory.
+
+    Raises
+    ------
+    UnusableInputError
+        If the file or a variable does not fit; every mismatch is listed.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise UnusableInputError(
+            expected=f"settings as the README's table lists them in {SETTINGS_FILE} or PDESERAY_* variables",
+            found="; ".join(lines),
+            remedy="correct these entries",
+        ) from None
+    except ValueError as error:  # TOML that does not parse
+        raise UnusableInputError(
+            expected=f"a {SETTINGS_FILE} in TOML", found=str(error), remedy="correct the file"
+        ) from None
