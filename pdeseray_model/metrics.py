@@ -239,7 +239,9 @@ def _largest_component_px(mask: Masks) -> int:
 
 
 def _ratio(numerator: Counts, denominator: Counts, *, empty: float) -> Values:
-    return np.divide(numerator, denominator, out=np.full(len(numerator), empty), where=denominator > 0)
+    ratio = np.full(len(numerator), empty)
+    np.divide(numerator, denominator, out=ratio, where=denominator > 0)
+    return ratio
 
 
 def _mean(values: Values) -> float:

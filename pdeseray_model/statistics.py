@@ -150,7 +150,7 @@ def paired_difference(value: float, other: float, draws: Values, other_draws: Va
 
 
 def mcnemar_exact(only_one: int, only_other: int) -> float:
-    """Two-sided exact p of McNemar's test, from how many radiographs only one, only the other model got right."""
+    """Two-sided exact p of McNemar's test, from how many radiographs either model alone got right."""
     n = only_one + only_other
     tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
     # integers: 0.5 ** n would underflow
