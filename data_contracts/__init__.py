@@ -1,0 +1,16 @@
+"""Data contracts: what every published table promises, in the Open Data Contract Standard v3.0.2.
+
+The ``*.odcs.yaml`` files are the only place where a column, a type or a rule is written down. This package
+reads them, turns them into Arrow schemas, SQL types and Great Expectations suites, and gives a verdict for
+each rule. It imports nothing of ``pipelines``, writes no table and knows no radiology.
+"""
+
+from data_contracts.contract import Contract, ContractError, arrow_schema, contract, contracts
+
+__all__ = [
+    "Contract",
+    "ContractError",
+    "arrow_schema",
+    "contract",
+    "contracts",
+]
