@@ -163,7 +163,14 @@ class Recipe(_Json):
 
     def __post_init__(self) -> None:
         faults = _choice_faults(self)
-        counts = ("batch_size", "epochs", "steps_per_epoch", "max_steps", "state_every_steps", "log_every_steps")
+        counts = (
+            "batch_size",
+            "epochs",
+            "steps_per_epoch",
+            "max_steps",
+            "state_every_steps",
+            "log_every_steps",
+        )
         counts += ("plateau_patience", "overlay_every_epochs", "threads")
         faults += [
             f"{name}={value}, not at least 1"
@@ -172,7 +179,12 @@ class Recipe(_Json):
         ]
         if self.size_px < 32 or self.size_px % 32:  # noqa: PLR2004 - five halvings of the image
             faults.append(f"size_px={self.size_px}, not a multiple of 32")
-        for name, low, high in (("beta", 0, 1), ("positive_share", 0, 1), ("ema_decay", 0, 1), ("plateau_factor", 0, 1)):
+        for name, low, high in (
+            ("beta", 0, 1),
+            ("positive_share", 0, 1),
+            ("ema_decay", 0, 1),
+            ("plateau_factor", 0, 1),
+        ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 faults.append(f"{name}={value}, not in [{low}, {high}]")
@@ -210,7 +222,9 @@ class TrainingConfig(_Json):
     def __post_init__(self) -> None:
         faults = _choice_faults(self)
         if (self.init == "parent") != (self.initial_weights is not None):
-            faults.append(f"init={self.init!r} with initial_weights={self.initial_weights!r}: parent and only parent has")
+            faults.append(
+                f"init={self.init!r} with initial_weights={self.initial_weights!r}: parent and only parent has"
+            )
         if faults:
             _refuse(type(self), faults)
 
@@ -266,7 +280,9 @@ def _choice_faults(values: object) -> list[str]:
     faults = []
     for name, hint in get_type_hints(type(values)).items():
         if get_origin(hint) is Literal and getattr(values, name) not in get_args(hint):
-            faults.append(f"{name}={getattr(values, name)!r}, not one of {', '.join(map(str, get_args(hint)))}")
+            faults.append(
+                f"{name}={getattr(values, name)!r}, not one of {', '.join(map(str, get_args(hint)))}"
+            )
     return faults
 
 

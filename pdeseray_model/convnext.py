@@ -30,7 +30,9 @@ class ConvNeXt(nn.Module):
         before = (config.widths[0], *config.widths[:-1])
         self.stages = nn.ModuleList(
             Stage(inputs, width, depth, halve=level > 0, mixing=config.mixing, expansion=config.expansion)
-            for level, (inputs, width, depth) in enumerate(zip(before, config.widths, config.depths, strict=True))
+            for level, (inputs, width, depth) in enumerate(
+                zip(before, config.widths, config.depths, strict=True)
+            )
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:

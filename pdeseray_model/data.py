@@ -138,7 +138,11 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
         epoch, index = address
         image, mask = self.training_set.read(index)
         image, mask = self.augmentation(image, mask, epoch=epoch, index=index)
-        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask)), index
+        return (
+            torch.from_numpy(np.ascontiguousarray(image)),
+            torch.from_numpy(np.ascontiguousarray(mask)),
+            index,
+        )
 
 
 def to_network_input(images: Tensor, *, channels_last: bool = True) -> Tensor:

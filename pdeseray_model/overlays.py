@@ -1,0 +1,39 @@
+"""Pictures of a radiograph with the reference's and the prediction's outline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from pdeseray_model.weights import replace_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+REFERENCE_BGR = (178, 114, 0)  # blue and orange of the Okabe-Ito palette: told apart by every eye
+PREDICTION_BGR = (0, 159, 230)
+SHOWN_PX = 512  # at least; small images are enlarged so that outlines do not hide them
+
+
+def draw_overlay(
+    image: NDArray[np.uint8], reference: NDArray[np.uint8], prediction: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Outline the reference in blue and the prediction in orange; all uint8 (H, W), masks 0 or 1; result BGR."""
+    scale = max(1, SHOWN_PX // image.shape[0])
+    shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    picture = cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR)
+    for mask, colour in ((reference, REFERENCE_BGR), (prediction, PREDICTION_BGR)):
+        enlarged = cv2.resize(mask, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_NEAREST)
+        outlines, _ = cv2.findContours(enlarged, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, colour, thickness=2)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture, whole or not at all."""
+    encoded = cv2.imencode(".png", picture)[1].tobytes()
+    replace_file(path, lambda beside: beside.write_bytes(encoded))
