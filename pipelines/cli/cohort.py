@@ -1,0 +1,96 @@
+"""`pdeseray cohort stats NAME`: what a published cohort is made of, beside the paper's Figures 4 to 6."""
+
+import json
+from pathlib import Path
+
+import click
+
+from pipelines.records import Row, UnusableInputError
+from pipelines.settings import load_settings
+
+_REMEDY = "publish one first: `pdeseray run` (or `make demo`), then ask again"
+_UNITS = {"size": "% of the frame, positives", "presence": "% of all", "split": "% positive"}
+
+
+@click.group("cohort", help="Look at a cohort.")
+def command() -> None:
+    """Hold the commands about one cohort."""
+
+
+@command.command("stats")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
+def stats(name: str, as_json: bool) -> None:
+    """Print laterality, size, projection, presence and splits of cohort NAME beside the paper's."""
+    rows = published_statistics(Path(str(load_settings().home)) / "warehouse.duckdb", name)
+    if as_json:
+        click.echo(json.dumps({"cohort": name, "statistics": rows}))
+    else:
+        _print_table(name, rows)
+
+
+def published_statistics(link: Path, cohort: str) -> list[Row]:
+    """
+    Read a cohort's statistics from the published warehouse.
+
+    Parameters
+    ----------
+    link : Path
+        `warehouse.duckdb`. The file it points to is opened, read-only: a second connection of one process
+        to a link that was moved would still see the file before.
+    cohort : str
+
+    Returns
+    -------
+    list of dict
+        figure, category, n, value, paper_value (percent; None where the paper gives none), in table order.
+
+    Raises
+    ------
+    UnusableInputError
+        Nothing is published, or not this cohort.
+    """
+    import duckdb
+
+    if not link.exists():
+        raise UnusableInputError(
+            expected="a published warehouse", found="no warehouse.duckdb under PDESERAY_HOME", remedy=_REMEDY
+        )
+    with duckdb.connect(str(link.resolve()), read_only=True) as warehouse:
+        cursor = warehouse.execute(
+            "SELECT figure, category, n, value, paper_value FROM statistics WHERE cohort = ? ORDER BY rowid",
+            [cohort],
+        )
+        columns = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(columns, values, strict=True)) for values in cursor.fetchall()]
+        others = [
+            row[0]
+            for row in warehouse.execute("SELECT DISTINCT cohort FROM statistics ORDER BY 1").fetchall()
+        ]
+    if not rows:
+        raise UnusableInputError(
+            expected=f"one of the published cohorts ({', '.join(others) or 'none'})",
+            found=repr(cohort),
+            remedy=_REMEDY if not others else "name one of them",
+        )
+    return rows
+
+
+def _print_table(name: str, rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Cohort {name}: ours beside the paper's (Figures 4 to 6)")
+    for column in ("figure", "category", "n", "value", "paper", "unit"):
+        table.add_column(column, justify="right" if column in {"n", "value", "paper"} else "left")
+    previous = None
+    for row in rows:
+        if previous not in {None, row["figure"]}:
+            table.add_section()
+        paper = "-" if row["paper_value"] is None else f"{row['paper_value']:.2f}"
+        unit = _UNITS.get(row["figure"], "% of positives")
+        if row["figure"] == "size" and not row["category"].endswith("_percent"):
+            unit = "% of positives"
+        table.add_row(row["figure"], row["category"], f"{row['n']:,}", f"{row['value']:.2f}", paper, unit)
+        previous = row["figure"]
+    Console().print(table)

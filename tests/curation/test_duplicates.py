@@ -1,0 +1,156 @@
+import time
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from pipelines.curation.duplicates import HASH_RADIUS, fidelity_ranks, find_duplicates, kept_copies
+from pipelines.curation.fingerprints import pairs_within, perceptual_hash, thumbnail
+
+Film = Callable[..., NDArray[np.uint8]]
+Tables = Callable[..., Any]
+
+
+def found_pairs(rows: list[dict[str, Any]]) -> set[tuple[str, frozenset[str]]]:
+    return {(row["kind"], frozenset((row["radiograph_id"], row["other_id"]))) for row in rows}
+
+
+def recompressed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 0), np.uint8)
+
+
+def resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(image, (150, 150), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, image.shape, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def rewindowed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.clip((image.astype(float) - 20) * 1.2, 0, 255).astype(np.uint8)
+
+
+def darkened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (255 * (image / 255.0) ** 1.4).astype(np.uint8)
+
+
+def test_equal_digests_are_exact_copies_with_or_without_an_image(instances: Tables, rendered: Tables) -> None:
+    table = instances([{"pixel_sha256": "a" * 64}, {"pixel_sha256": "b" * 64}, {"pixel_sha256": "a" * 64}])
+    images, shards = rendered({})
+    rows = find_duplicates(table, images, shards=shards)
+    assert rows == [
+        {
+            "radiograph_id": "r0",
+            "other_id": "r2",
+            "cohort": "siim",
+            "kind": "exact",
+            "distance": 0,
+            "kept_id": "r0",
+        }
+    ]
+
+
+@pytest.mark.parametrize("size_px", [128, 256, 512])
+@pytest.mark.parametrize("copied", [recompressed, resized, rewindowed, darkened])
+def test_a_reworked_copy_is_near_and_other_films_are_not(
+    instances: Tables, rendered: Tables, film: Film, copied: Callable[..., NDArray[np.uint8]], size_px: int
+) -> None:
+    films = {f"r{seed}": film(seed, size_px=size_px) for seed in range(20)}
+    images, shards = rendered(films | {"r20": copied(films["r7"])})
+    rows = find_duplicates(instances([{}] * 21), images, shards=shards)
+    assert found_pairs(rows) == {("near", frozenset({"r7", "r20"}))}
+    assert 0 <= rows[0]["distance"] <= HASH_RADIUS
+
+
+def test_two_films_of_one_patient_are_not_duplicates(instances: Tables, rendered: Tables, film: Film) -> None:
+    films = {f"r{2 * seed}": film(seed) for seed in range(20)}
+    films |= {f"r{2 * seed + 1}": film(seed, breath=0.05, lean_px=5) for seed in range(20)}
+    images, shards = rendered(films)
+    assert find_duplicates(instances([{}] * 40), images, shards=shards) == []
+
+
+def test_blank_films_are_not_near_each_other(instances: Tables, rendered: Tables) -> None:
+    images, shards = rendered({"r0": np.full((128, 128), 7, np.uint8), "r1": np.full((128, 128), 9, np.uint8)})
+    assert find_duplicates(instances([{}, {}]), images, shards=shards) == []
+
+
+def test_a_copy_of_an_exact_copy_is_a_copy_of_both(instances: Tables, rendered: Tables, film: Film) -> None:
+    table = instances([{"pixel_sha256": "a" * 64}, {"pixel_sha256": "a" * 64}, {"bits_stored": 12}])
+    images, shards = rendered({"r0": film(1), "r1": film(1), "r2": recompressed(film(1))})
+    rows = find_duplicates(table, images, shards=shards)
+    assert found_pairs(rows) == {
+        ("exact", frozenset({"r0", "r1"})),
+        ("near", frozenset({"r0", "r2"})),
+        ("near", frozenset({"r1", "r2"})),
+    }
+    assert {row["kept_id"] for row in rows} == {"r2"}
+
+
+@pytest.mark.parametrize(
+    ("better", "labelled"),
+    [
+        ({"bits_stored": 12, "rows_px": 512}, ()),
+        ({"rows_px": 2048}, ()),
+        ({"transfer_syntax": "1.2.840.10008.1.2.4.90"}, ()),
+        ({"bits_stored": 6}, ("r1",)),
+    ],
+)
+def test_labels_then_fidelity_decide_which_copy_is_kept(
+    instances: Tables, better: dict[str, Any], labelled: tuple[str, ...]
+) -> None:
+    table = instances([{"transfer_syntax": "1.2.840.10008.1.2.4.50"}, better])
+    ranks = fidelity_ranks(table, labelled)
+    assert ranks["r1"] < ranks["r0"]
+
+
+def test_of_equal_copies_the_first_file_is_kept(instances: Tables) -> None:
+    ranks = fidelity_ranks(instances([{"source_order": 5}, {"source_order": 3}]))
+    assert kept_copies([("r0", "r1")], ranks) == {"r0": "r1", "r1": "r1"}
+
+
+def test_copies_joined_through_a_third_keep_one_and_unranked_ones_join_nothing() -> None:
+    ranks = {"a": 2, "b": 1, "c": 0, "d": 3}
+    assert kept_copies([("a", "b"), ("b", "c"), ("d", "x"), ("x", "a")], ranks) == {"a": "c", "b": "c", "c": "c"}
+
+
+def test_all_pairs_within_a_radius_are_those_that_counting_bits_one_by_one_finds() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, 700, dtype=np.uint64)
+    hashes[::7] = hashes[0] ^ np.uint64(0b1011)
+    expected = [
+        (i, j) for i, j in combinations(range(700), 2) if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= 22
+    ]
+    assert [tuple(pair) for pair in pairs_within(hashes, 22)] == expected
+
+
+def test_the_hash_says_nothing_of_brightness(film: Film) -> None:
+    small = thumbnail(film(3))
+    assert perceptual_hash(small) == perceptual_hash(small * np.float32(0.5) + np.float32(20))
+
+
+@pytest.mark.slow
+def test_twelve_thousand_hashes_are_compared_within_a_second_or_so() -> None:
+    hashes = np.random.default_rng(0).integers(0, 2**64, 12_047, dtype=np.uint64)
+    start = time.perf_counter()
+    pairs_within(hashes, HASH_RADIUS)
+    assert time.perf_counter() - start < 3  # 0.3 s on a quiet core; the machine may be busy
+
+
+def test_pairs_do_not_depend_on_the_names_of_radiographs(instances: Tables, rendered: Tables, film: Film) -> None:
+    films = [film(1), recompressed(film(1)), film(2), resized(film(2))]
+    images, shards = rendered({f"r{at}": image for at, image in enumerate(films)})
+    table = instances([{}] * 4)
+    names = {"r0": "z", "r1": "a", "r2": "m", "r3": "b"}
+
+    def renamed(given: pa.Table) -> pa.Table:
+        new = pa.array([names[key] for key in given["radiograph_id"].to_pylist()])
+        return given.set_column(given.schema.get_field_index("radiograph_id"), "radiograph_id", new)
+
+    rows = find_duplicates(table, images, shards=shards)
+    again = find_duplicates(renamed(table), renamed(images), shards=shards)
+    keyed = ("radiograph_id", "other_id", "kept_id")
+    assert again == [row | {name: names[row[name]] for name in keyed} for row in rows]
+    assert len(rows) == 2

@@ -1,0 +1,106 @@
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipelines.curation.image_quality import REASONS, SEVERITIES, faults_of, find_faults, is_frontal_chest
+
+Film = Callable[..., NDArray[np.uint8]]
+Image = NDArray[np.uint8]
+N = 40
+
+
+def rules(image: Image) -> list[str]:
+    return [fault.rule for fault in faults_of(np.ascontiguousarray(image)[None])[0]]
+
+
+def cut(image: Image, *, left: float = 0.0, right: float = 0.0, top: float = 0.0) -> Image:
+    size = image.shape[0]
+    rest = image[int(top * size) :, int(left * size) : size - int(right * size)]
+    return np.asarray(cv2.resize(rest, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def lateral(size_px: int) -> Image:
+    """Draw the chest from the side: one lung in the middle, the spine at the right, the arms at the top."""
+    y, x = np.mgrid[0:size_px, 0:size_px] / size_px
+    image = np.full((size_px, size_px), 120.0)
+    image[((x - 0.48) / 0.25) ** 2 + ((y - 0.45) / 0.33) ** 2 < 1] = 50
+    image[((x - 0.40) / 0.14) ** 2 + ((y - 0.58) / 0.16) ** 2 < 1] = 150
+    image[np.abs(x - 0.78) < 0.06] = 190
+    image[y > 0.8] = 180
+    image[x > 0.9] = 5
+    image[x < 0.08] = 5
+    return np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def test_at_most_one_in_a_hundred_clean_films_has_a_finding(film: Film) -> None:
+    films = np.stack([film(seed, size_px=128) for seed in range(200)])
+    assert sum(bool(faults) for faults in faults_of(films)) <= 2
+
+
+@pytest.mark.parametrize("size_px", [128, 256, 512])
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        ("blank", lambda image: image // 64),
+        ("saturated", lambda image: np.clip(image.astype(int) * 3 - 140, 0, 255).astype(np.uint8)),
+        ("upside_down", lambda image: image[::-1]),
+        ("wrongly_inverted", lambda image: 255 - image),
+        ("cropped", lambda image: cut(image, left=0.25)),
+        ("cropped", lambda image: cut(image, right=0.25)),
+        ("cropped", lambda image: cut(image, top=0.30)),
+        ("not_frontal", lambda image: np.rot90(image)),
+        ("not_frontal", lambda image: lateral(image.shape[0])),
+    ],
+)
+def test_a_planted_fault_is_named(film: Film, rule: str, spoil: Callable[[Image], Image], size_px: int) -> None:
+    named = [rule in rules(spoil(film(seed, size_px=size_px))) for seed in range(6)]
+    assert all(named)
+
+
+def noise(size_px: int) -> Image:
+    return np.random.default_rng(1).integers(0, 256, (size_px, size_px)).astype(np.uint8)
+
+
+def bands(size_px: int) -> Image:
+    return np.repeat(np.linspace(0, 255, 8).astype(np.uint8), size_px // 8)[:, None].repeat(size_px, axis=1)
+
+
+@pytest.mark.parametrize("other", [noise, bands, lateral, lambda size: np.zeros((size, size), np.uint8)])
+def test_what_is_no_frontal_chest_is_refused_with_what_was_measured(other: Callable[[int], Image]) -> None:
+    answer, why = is_frontal_chest(other(256))
+    assert not answer
+    assert why.startswith(("not_frontal: likeness", "blank: grey levels"))
+
+
+def test_a_frontal_chest_is_one_even_when_negative_or_upside_down(film: Film) -> None:
+    assert is_frontal_chest(film(1)) == (True, "frontal chest")
+    assert is_frontal_chest(255 - film(1))[0]
+    assert "wrongly_inverted" in is_frontal_chest(255 - film(1))[1]
+    assert "upside_down" in is_frontal_chest(np.ascontiguousarray(film(1)[::-1]))[1]
+
+
+def test_a_film_with_one_white_lung_stays_a_frontal_chest(film: Film) -> None:
+    for seed in range(N):
+        ill = film(seed, size_px=128).copy()
+        ill[:96, 66:] = np.maximum(ill[:96, 66:], 150)
+        assert is_frontal_chest(ill)[0]
+
+
+def test_findings_are_rows_with_their_severity(
+    instances: Callable[..., Any], rendered: Callable[..., Any], film: Film
+) -> None:
+    images, shards = rendered({"r0": film(1), "r1": np.zeros((256, 256), np.uint8), "r2": 255 - film(2)})
+    rows = find_faults(instances([{}] * 3), images, shards=shards)
+    assert [(row["radiograph_id"], row["rule"], row["severity"]) for row in rows] == [
+        ("r1", "blank", "blocking"),
+        ("r2", "wrongly_inverted", "warning"),
+    ]
+    assert set(rows[0]) == {"radiograph_id", "cohort", "rule", "severity", "detail"}
+
+
+def test_every_blocking_rule_has_a_reason() -> None:
+    assert {rule for rule, severity in SEVERITIES.items() if severity == "blocking"} == set(REASONS)
