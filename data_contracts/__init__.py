@@ -6,11 +6,16 @@ each rule. It imports nothing of ``pipelines``, writes no table and knows no rad
 """
 
 from data_contracts.contract import Contract, ContractError, arrow_schema, contract, contracts
+from data_contracts.verdict import Verdict, broken, check_table, check_tables
 
 __all__ = [
     "Contract",
     "ContractError",
+    "Verdict",
     "arrow_schema",
+    "broken",
+    "check_table",
+    "check_tables",
     "contract",
     "contracts",
 ]

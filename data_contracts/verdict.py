@@ -1,0 +1,251 @@
+"""Verdicts: what a table's contract says of its rows, one verdict a rule.
+
+What belongs here: looking at a table once and saying which rules hold. A verdict names table, column, rule
+and the number of failing rows, and shows a few of them by key only: never a value, which may name a patient.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data_contracts.contract import Column, Contract, contract, contracts
+from data_contracts.suite import Derived, Rule, derive_references, derive_sql, frame, suite
+
+SAMPLE = 5
+"""Failing rows shown for each broken rule."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a rule of a table's contract holds.
+
+    Attributes
+    ----------
+    table, column
+        What the rule is about; `column` is None for a rule over whole rows or the whole table.
+    rule
+        The rule, with its bounds.
+    severity
+        ``error``: the contract is broken where it fails. ``warning``: worth a look.
+    passed
+        Whether it holds.
+    failing_n
+        Rows that break it; 1 where the table as a whole does.
+    sample
+        Up to `SAMPLE` failing rows, by key.
+    detail
+        What was found, where rows do not say it.
+    """
+
+    table: str
+    column: str | None
+    rule: str
+    severity: str
+    passed: bool
+    failing_n: int = 0
+    sample: tuple[str, ...] = ()
+    detail: str = ""
+
+    @property
+    def breaks(self) -> bool:
+        """Whether it breaks the contract: failed, and not a warning."""
+        return not self.passed and self.severity == "error"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {**asdict(self), "sample": list(self.sample)}
+
+    def __str__(self) -> str:
+        place = self.table if self.column is None else f"{self.table}.{self.column}"
+        if self.passed:
+            return f"{place}: {self.rule}: holds"
+        rows = f" ({'; '.join(self.sample)})" if self.sample else ""
+        detail = f", {self.detail}" if self.detail else ""
+        return f"{place}: {self.rule}: {self.severity}, {self.failing_n} failing{detail}{rows}"
+
+
+def check_tables(tables: Mapping[str, pa.Table], *, names: Iterable[str] | None = None) -> list[Verdict]:
+    """Judge tables that are published together, each with the others as references.
+
+    Parameters
+    ----------
+    tables
+        Every table that there is, by name.
+    names
+        The tables to judge; default: every table that has a contract. One that is not there breaks its own.
+    """
+    verdicts: list[Verdict] = []
+    for name in contracts() if names is None else names:
+        if name in tables:
+            verdicts += check_table(name, tables[name], tables)
+        else:
+            verdicts.append(Verdict(name, None, "table exists", "error", passed=False, failing_n=1))
+    return verdicts
+
+
+def check_table(
+    name: str, table: pa.Table, references: Mapping[str, pa.Table] | None = None
+) -> list[Verdict]:
+    """Judge one table by its contract.
+
+    Parameters
+    ----------
+    name
+        The table's name; a KeyError lists the tables that have a contract.
+    table
+        Its rows.
+    references
+        The other tables that its rules look into (`Contract.needs`). None: those rules are left out. A table
+        that a rule needs and that is not among them fails the rule.
+
+    Returns
+    -------
+    list of Verdict
+        One for each rule, in the contract's order.
+    """
+    promise = contract(name)
+    found = _columns(promise, table)
+    sound = [one for one in promise.columns if all(v.passed for v in found if v.column == one.name)]
+    derived, unjudged = _derive(promise, table, sound, references)
+    found += unjudged
+    found += _judge(promise, table, sound, derived)
+    return found
+
+
+def broken(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that break a contract."""
+    return [one for one in verdicts if one.breaks]
+
+
+def _columns(promise: Contract, table: pa.Table) -> list[Verdict]:
+    """Judge names and types on the Arrow schema: pandas no longer knows them once a column holds a null."""
+    found = []
+    for column in promise.columns:
+        kind = table.schema.field(column.name).type if column.name in table.column_names else None
+        fits = kind is not None and (kind == column.arrow or str(kind) == str(column.arrow))
+        detail = "" if fits else "missing" if kind is None else f"found {kind}"
+        found.append(
+            Verdict(
+                promise.name,
+                column.name,
+                f"type {column.physical_type}",
+                "error",
+                passed=fits,
+                failing_n=0 if fits else 1,
+                detail=detail,
+            )
+        )
+    known = {column.name for column in promise.columns}
+    unknown = [one for one in table.column_names if one not in known]
+    detail = f"found {', '.join(unknown)}" if unknown else ""
+    found.append(
+        Verdict(
+            promise.name,
+            None,
+            "no other columns",
+            "error",
+            passed=not unknown,
+            failing_n=len(unknown),
+            detail=detail,
+        )
+    )
+    return found
+
+
+def _derive(
+    promise: Contract, table: pa.Table, sound: Sequence[Column], references: Mapping[str, pa.Table] | None
+) -> tuple[list[Derived], list[Verdict]]:
+    """Judge the rules that look past one column; those that cannot be judged fail."""
+    given = {**(references or {}), promise.name: table}
+    derived = derive_references(table, sound, given)
+    unjudged = []
+    if references is not None:
+        absent = [
+            (Rule(column.name, f"references {other}.{name}"), other)
+            for column in sound
+            for other, name in column.references
+            if other not in given
+        ]
+        unjudged += [_unjudged(promise, rule, f"{other} was not given") for rule, other in absent]
+    for rule in promise.quality:
+        missing = sorted(rule.tables - given.keys())
+        if rule.type != "sql" or (missing and references is None):
+            continue
+        label = Rule(None, str(rule.name), rule.severity)
+        if missing:
+            unjudged.append(_unjudged(promise, label, f"{', '.join(missing)} was not given"))
+            continue
+        try:
+            derived.append(derive_sql(table, rule, given))
+        except duckdb.Error as error:  # its text may hold a value: only its kind is told
+            unjudged.append(_unjudged(promise, label, f"its query fails: {type(error).__name__}"))
+    return derived, unjudged
+
+
+def _unjudged(promise: Contract, rule: Rule, detail: str) -> Verdict:
+    return Verdict(
+        promise.name, rule.column, rule.rule, rule.severity, passed=False, failing_n=1, detail=detail
+    )
+
+
+def _judge(
+    promise: Contract, table: pa.Table, sound: Sequence[Column], derived: Sequence[Derived]
+) -> list[Verdict]:
+    rules = suite(promise, sound, derived)
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")  # 3 ms; a shared one would keep every frame it has seen
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("tables").add_dataframe_asset(promise.name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
+        batch_parameters={"dataframe": frame(table, sound, derived)}
+    )
+    results = batch.validate(rules, result_format={"result_format": "COMPLETE"}).results
+    return [_verdict(promise, table, one) for one in results]
+
+
+def _verdict(promise: Contract, table: pa.Table, result: Any) -> Verdict:  # noqa: ANN401 - a GX result
+    meta = result.expectation_config.meta
+    if result.exception_info.get("raised_exception", True):
+        rule = Rule(meta["column"], meta["rule"], meta["severity"])
+        return _unjudged(promise, rule, "Great Expectations could not judge it")
+    rows = result.result.get("unexpected_index_list") or []
+    failing = int(result.result.get("unexpected_count", len(rows)))
+    detail = ""
+    if not result.success and not rows:
+        failing, detail = 1, f"found {result.result.get('observed_value')} rows"
+    return Verdict(
+        promise.name,
+        meta["column"],
+        meta["rule"],
+        meta["severity"],
+        passed=bool(result.success),
+        failing_n=0 if result.success else failing,
+        sample=tuple(_name(promise, table, int(row)) for row in rows[:SAMPLE]),
+        detail=detail,
+    )
+
+
+def _name(promise: Contract, table: pa.Table, row: int) -> str:
+    """Name a row by its keys. A key that does not look like one may be a raw identifier: it is not shown."""
+    by_name = {column.name: column for column in promise.columns}
+    parts = []
+    for name in promise.naming_columns:
+        value = table.column(name)[row].as_py() if name in table.column_names else None
+        if value is not None and _may_be_shown(by_name[name], value):
+            parts.append(f"{name}={value}")
+    return " ".join([f"row {row}", *parts])
+
+
+def _may_be_shown(column: Column, value: object) -> bool:
+    pattern = column.options.pattern
+    if pattern is not None:
+        return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+    return column.classification == "none"
