@@ -105,12 +105,14 @@ def siim_to_runs(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str =
     """Read SIIM's relative text as runs, runs that touch joined; parameters and errors as `decode_siim`."""
     values = _pairs(text, where)
     gaps, lengths = values[0::2], values[1::2]
-    _refuse(gaps < 0, gaps, where, 0, "a gap of at least 0 (a negative gap overlaps the run before)")
-    _refuse(lengths < 1, lengths, where, 1, "a length of at least 1")
-    _refuse(values > _size(shape), values, where, None, f"at most {_size(shape)}, the pixels of the mask")
-    ends = np.cumsum(gaps + lengths)
-    _refuse(ends > _size(shape), ends, where, 0, f"a run that ends by pixel {_size(shape)}")
-    return _joined(ends - lengths, lengths)
+    if not len(values):
+        return Runs(gaps, lengths)
+    reach = np.cumsum(values)
+    # These few numbers see everything that can be wrong; what it is, and where, is found out only then.
+    if values.min() < 0 or lengths.min() < 1 or max(values.max(), reach[-1]) > _size(shape):
+        _explain_siim(gaps, lengths, shape, where)
+    runs = Runs(reach[0::2], lengths)
+    return runs if gaps[1:].min(initial=1) > 0 else _joined(*runs)
 
 
 def runs_to_siim(starts: Integers, lengths: Integers) -> str:
@@ -319,6 +321,16 @@ def _pairs(text: str, where: str) -> Integers:
             "partner; look whether the line was cut"
         )
     return values
+
+
+def _explain_siim(gaps: Integers, lengths: Integers, shape: tuple[int, int], where: str) -> None:
+    """Raise for the first thing that is wrong with SIIM's pairs."""
+    values = np.stack([gaps, lengths], axis=1).ravel()
+    _refuse(gaps < 0, gaps, where, 0, "a gap of at least 0 (a negative gap overlaps the run before)")
+    _refuse(lengths < 1, lengths, where, 1, "a length of at least 1")
+    _refuse(values > _size(shape), values, where, None, f"at most {_size(shape)}, the pixels of the mask")
+    ends = np.cumsum(gaps + lengths)
+    _refuse(ends > _size(shape), ends, where, 0, f"a run that ends by pixel {_size(shape)}")
 
 
 def _not_a_number(text: str) -> str:
