@@ -40,7 +40,7 @@ _WHITE, _BLACK = 250, 5
 # test patterns stay below 0.30 or share no left-right structure. Low on purpose: a film lost here is lost
 # for good.
 FRONTAL_WHOLE = 0.30
-FRONTAL_ACROSS = 0.20
+FRONTAL_ACROSS = 0.28
 # A chest that reaches beyond the frame fits more things by chance (a CT slice 0.64): more is asked of it.
 CUT_WHOLE = 0.68
 # What is taken for a negative or an upside-down chest must look like one, and clearly more so than the

@@ -21,7 +21,9 @@ def found_pairs(rows: list[dict[str, Any]]) -> set[tuple[str, frozenset[str]]]:
 
 
 def recompressed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 0), np.uint8)
+    return np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 0), np.uint8
+    )
 
 
 def resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,7 +75,9 @@ def test_two_films_of_one_patient_are_not_duplicates(instances: Tables, rendered
 
 
 def test_blank_films_are_not_near_each_other(instances: Tables, rendered: Tables) -> None:
-    images, shards = rendered({"r0": np.full((128, 128), 7, np.uint8), "r1": np.full((128, 128), 9, np.uint8)})
+    images, shards = rendered(
+        {"r0": np.full((128, 128), 7, np.uint8), "r1": np.full((128, 128), 9, np.uint8)}
+    )
     assert find_duplicates(instances([{}, {}]), images, shards=shards) == []
 
 
@@ -113,7 +117,11 @@ def test_of_equal_copies_the_first_file_is_kept(instances: Tables) -> None:
 
 def test_copies_joined_through_a_third_keep_one_and_unranked_ones_join_nothing() -> None:
     ranks = {"a": 2, "b": 1, "c": 0, "d": 3}
-    assert kept_copies([("a", "b"), ("b", "c"), ("d", "x"), ("x", "a")], ranks) == {"a": "c", "b": "c", "c": "c"}
+    assert kept_copies([("a", "b"), ("b", "c"), ("d", "x"), ("x", "a")], ranks) == {
+        "a": "c",
+        "b": "c",
+        "c": "c",
+    }
 
 
 def test_all_pairs_within_a_radius_are_those_that_counting_bits_one_by_one_finds() -> None:
@@ -139,7 +147,9 @@ def test_twelve_thousand_hashes_are_compared_within_a_second_or_so() -> None:
     assert time.perf_counter() - start < 3  # 0.3 s on a quiet core; the machine may be busy
 
 
-def test_pairs_do_not_depend_on_the_names_of_radiographs(instances: Tables, rendered: Tables, film: Film) -> None:
+def test_pairs_do_not_depend_on_the_names_of_radiographs(
+    instances: Tables, rendered: Tables, film: Film
+) -> None:
     films = [film(1), recompressed(film(1)), film(2), resized(film(2))]
     images, shards = rendered({f"r{at}": image for at, image in enumerate(films)})
     table = instances([{}] * 4)

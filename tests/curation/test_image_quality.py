@@ -56,7 +56,9 @@ def test_at_most_one_in_a_hundred_clean_films_has_a_finding(film: Film) -> None:
         ("not_frontal", lambda image: lateral(image.shape[0])),
     ],
 )
-def test_a_planted_fault_is_named(film: Film, rule: str, spoil: Callable[[Image], Image], size_px: int) -> None:
+def test_a_planted_fault_is_named(
+    film: Film, rule: str, spoil: Callable[[Image], Image], size_px: int
+) -> None:
     named = [rule in rules(spoil(film(seed, size_px=size_px))) for seed in range(6)]
     assert all(named)
 
