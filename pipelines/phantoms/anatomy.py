@@ -1,0 +1,203 @@
+"""A patient's anatomy and a film's pose, and the outlines that follow from them.
+
+Anatomical coordinates as in ``geometry.Frame``; a side is -1 for image left (the patient's right) and +1 for
+image right. Here are shapes only: what they absorb stands in ``tissues``, ``skeleton`` and ``vessels``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipelines.phantoms.geometry import Frame, Points, smooth
+
+View = Literal["PA", "AP"]
+SIDES = (-1, 1)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What stays the same from film to film of one patient. Sizes are relative to an ordinary adult (1)."""
+
+    is_female: bool
+    width: float
+    height: float
+    stoutness: float
+    heart: float
+    knob: float
+    dome_rise: tuple[float, float]
+    rib_pitch: float
+    rib_slope: float
+    rib_width: float
+    bone: float
+    bend: float
+    breast: float
+    markings: float
+    vessel_seed: int
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient stood or lay for one film, and how the film was framed."""
+
+    view: View
+    inspiration: float
+    degrees: float
+    shift: tuple[float, float]
+    zoom: float
+    shrug: float
+    tension_side: int = 0
+    tension: float = 0.0
+
+
+def draw_anatomy(rng: np.random.Generator, *, is_female: bool) -> Anatomy:
+    """Draw a patient."""
+    return Anatomy(
+        is_female=is_female,
+        width=float(np.clip(rng.normal(0.98 if is_female else 1.0, 0.035), 0.9, 1.07)),
+        height=float(np.clip(rng.normal(0.97 if is_female else 1.0, 0.05), 0.86, 1.1)),
+        stoutness=float(np.clip(rng.gamma(4.0, 0.25), 0.3, 2.2)),
+        heart=float(np.clip(rng.normal(1.0, 0.11), 0.78, 1.4)),
+        knob=float(np.clip(rng.normal(1.0, 0.3), 0.3, 1.8)),
+        dome_rise=(float(rng.normal(0.035, 0.02)), float(rng.normal(0.0, 0.02))),
+        rib_pitch=float(rng.normal(0.098, 0.004)),
+        rib_slope=float(np.clip(rng.normal(1.0, 0.18), 0.55, 1.5)),
+        rib_width=float(np.clip(rng.normal(0.021, 0.002), 0.016, 0.027)),
+        bone=float(np.clip(rng.normal(1.0, 0.2), 0.5, 1.5)),
+        bend=float(rng.normal(0.0, 0.018)),
+        breast=float(np.clip(rng.normal(1.0, 0.4), 0.3, 2.0)) if is_female else 0.0,
+        markings=float(np.clip(rng.normal(1.0, 0.18), 0.65, 1.5)),
+        vessel_seed=int(rng.integers(2**31)),
+    )
+
+
+def draw_pose(rng: np.random.Generator, view: View, *, large: float = 0.0) -> Pose:
+    """Draw a film's pose; `large` (0 to 1) is how far the pneumothorax asks for a tightly framed, full chest."""
+    supine = view == "AP"
+    return Pose(
+        view=view,
+        inspiration=float(np.clip(rng.normal(-0.05 if supine else 0.0, 0.04), -0.14, 0.08)) * (1 - large)
+        + 0.05 * large,
+        degrees=float(np.clip(rng.normal(0, 2.4 if supine else 1.3), -7, 7)) * (1 - 0.6 * large),
+        shift=(
+            float(np.clip(rng.normal(0, 0.025), -0.06, 0.06)) * (1 - large),
+            float(np.clip(rng.normal(0, 0.025), -0.05, 0.06)) * (1 - large),
+        ),
+        zoom=float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.1)) * (1 - large) + 1.22 * large,
+        shrug=float(rng.normal(0.05 if supine else 0.0, 0.05)),
+    )
+
+
+def frame_of(anatomy: Anatomy, pose: Pose, rows: int, columns: int) -> Frame:
+    """Return where the anatomy lands on a film of the given size: the chest fills it as a radiographer frames it."""
+    across = 0.415 * columns * anatomy.width * pose.zoom
+    down = min(0.60 * rows, 0.78 * columns) * anatomy.height * pose.zoom
+    centre = np.array([columns * (0.5 + pose.shift[0]), rows * (0.44 + pose.shift[1])])
+    angle = np.deg2rad(pose.degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([across, down])
+    return Frame(rows, columns, np.column_stack([linear, centre - linear @ np.array([0.0, 0.5])]))
+
+
+_WALL = np.array(
+    [
+        [0.14, 0.20], [0.17, 0.09], [0.25, 0.025], [0.36, 0.0], [0.48, 0.02], [0.61, 0.095], [0.73, 0.225],
+        [0.82, 0.39], [0.88, 0.57], [0.915, 0.74], [0.925, 0.90], [0.92, 1.02],
+    ]
+)  # fmt: skip
+"""Inner chest wall from the mediastinum over the apex down to the costophrenic angle."""
+
+_DOME = np.array(
+    [[0.92, 1.02], [0.88, 0.975], [0.78, 0.925], [0.62, 0.885], [0.45, 0.875], [0.28, 0.90], [0.07, 0.96]]
+)
+"""Diaphragm from the costophrenic angle to the midline."""
+
+
+def wall(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+    """Return the inner chest wall of one side, apex to costophrenic angle."""
+    curve = _WALL.copy()
+    swell = 0.03 * pose.tension if side == pose.tension_side else 0.0
+    curve[4:, 0] *= 1.0 + swell
+    curve[-3:, 1] += _diaphragm_drop(anatomy, pose, side) * np.array([0.35, 0.7, 1.0])
+    curve[:, 0] *= side
+    curve[:, 0] += spine_x(anatomy, curve[:, 1])
+    return smooth(curve)
+
+
+def dome(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+    """Return the diaphragm of one side, costophrenic angle to midline."""
+    curve = _DOME.copy()
+    drop = _diaphragm_drop(anatomy, pose, side)
+    curve[:, 1] += drop
+    if side == pose.tension_side:  # the dome is pushed flat
+        curve[1:, 1] = curve[1:, 1] * (1 - 0.5 * pose.tension) + (1.0 + drop) * 0.5 * pose.tension
+    curve[:, 0] *= side * (1.03 if side == pose.tension_side else 1.0)
+    curve[:, 0] += spine_x(anatomy, curve[:, 1])
+    curve[0] = wall(anatomy, pose, side)[-1]
+    return smooth(curve)
+
+
+def lung(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+    """Return the outline of one lung's air, which reaches behind the heart to near the midline."""
+    return np.vstack([wall(anatomy, pose, side), dome(anatomy, pose, side)])
+
+
+def hilum(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+    """Return (1, 2): where the vessels of one side spring from; the left one stands higher."""
+    y = 0.475 if side < 0 else 0.445
+    return np.array([[side * 0.215 + spine_x(anatomy, y) + mediastinal_shift(pose), y]])
+
+
+def mediastinum(anatomy: Anatomy, pose: Pose) -> Points:
+    """Return the outline of heart, great vessels and mediastinum, neck to diaphragm."""
+    heart = anatomy.heart * (1.15 if pose.view == "AP" else 1.0)
+    knob = anatomy.knob
+    broad = 1.12 if pose.view == "AP" else 1.0
+    low = 0.6 * pose.inspiration
+    right = np.array(
+        [[-0.15 * broad, -0.35], [-0.14 * broad, 0.0], [-0.145 * broad, 0.2], [-0.15 * broad, 0.36], [-0.17, 0.47],
+         [-0.165 - 0.085 * heart, 0.62 + low], [-0.165 - 0.10 * heart, 0.74 + low], [-0.20, 0.89 + low], [-0.16, 1.1]]
+    )  # fmt: skip
+    left = np.array(
+        [[0.15 * broad, -0.35], [0.135 * broad, 0.0], [0.14 * broad, 0.16], [0.16 + 0.065 * knob, 0.245],
+         [0.16 + 0.055 * knob, 0.31], [0.18, 0.37], [0.235, 0.435], [0.18 + 0.10 * heart, 0.53 + low],
+         [0.20 + 0.24 * heart, 0.68 + low], [0.20 + 0.34 * heart, 0.81 + low], [0.20 + 0.32 * heart, 0.90 + low],
+         [0.30, 1.1]]
+    )  # fmt: skip
+    outline = np.vstack([smooth(right), smooth(left)[::-1]])
+    moves = np.clip((outline[:, 1] + 0.1) / 0.4, 0, 1)
+    outline[:, 0] += spine_x(anatomy, outline[:, 1]) + mediastinal_shift(pose) * moves
+    return outline
+
+
+def body(anatomy: Anatomy, pose: Pose) -> Points:
+    """Return the outline of neck, shoulders, upper arms and trunk."""
+    fat = 0.10 * (anatomy.stoutness - 1.0)
+    raised = pose.shrug
+    side = np.array(
+        [[0.30 + 0.3 * fat, -0.6], [0.29 + 0.3 * fat, -0.28], [0.36 + 0.3 * fat, -0.14 - raised],
+         [0.62, -0.075 - raised], [0.95 + fat, 0.0 - raised], [1.22 + fat, 0.12 - raised],
+         [1.42 + fat, 0.33], [1.55 + fat, 0.7], [1.6 + fat, 1.1]]
+    )  # fmt: skip
+    inner_arm = np.array([[1.30 + fat, 1.1], [1.22 + fat, 0.72], [1.12 + fat, 0.52]])
+    trunk = np.array(
+        [[1.08 + fat, 0.60], [1.07 + fat, 0.8], [1.06 + 1.1 * fat, 1.1], [1.05 + 1.3 * fat, 1.9]]
+    )
+    half = np.vstack([smooth(side), smooth(inner_arm), smooth(trunk)])
+    return np.vstack([half, half[::-1] * np.array([-1.0, 1.0])])
+
+
+def spine_x(anatomy: Anatomy, y: float | np.ndarray) -> np.ndarray:
+    """Return the spine's sideways course at height `y`."""
+    return np.asarray(anatomy.bend * np.sin((np.asarray(y, dtype=np.float64) + 0.2) * 3.0))
+
+
+def mediastinal_shift(pose: Pose) -> float:
+    """Return how far a tension pneumothorax pushes the mediastinum to the other side."""
+    return -0.16 * pose.tension * pose.tension_side
+
+
+def _diaphragm_drop(anatomy: Anatomy, pose: Pose, side: int) -> float:
+    rise = anatomy.dome_rise[0] if side < 0 else anatomy.dome_rise[1]
+    depression = 0.05 * pose.tension if side == pose.tension_side else 0.0
+    return float(pose.inspiration - rise + depression)

@@ -1,0 +1,137 @@
+"""Bones: what ribs, clavicles, scapulae and spine absorb. Returns layers, places nothing on a film."""
+
+import numpy as np
+
+from pipelines.phantoms.anatomy import SIDES, Anatomy, Pose, spine_x, wall
+from pipelines.phantoms.geometry import (
+    Coverage,
+    Frame,
+    Layer,
+    Points,
+    band,
+    blank,
+    fill,
+    layer,
+    smooth,
+    stroke,
+)
+
+_CORTEX_PX = 1.2
+"""Thickness of a rib's cortical edge on a 512 px film: about 1 mm."""
+
+
+def bones(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+    """Return (H, W): what all bones together absorb, in optical density of the film."""
+    bright = np.float32(anatomy.bone)
+    posterior, anterior, clavicles, scapulae = (blank(frame) for _ in range(4))
+    for side in SIDES:
+        for back, front in ribs(anatomy, pose, side):
+            _bone(posterior, frame, back, anatomy.rib_width)
+            _bone(anterior, frame, front, anatomy.rib_width * np.linspace(1.05, 1.35, len(front)), edge=60)
+        _bone(clavicles, frame, *_clavicle(anatomy, pose, side))
+        _scapula(scapulae, frame, pose, side)
+    total = layer(posterior, 0.6) * 0.13 + layer(anterior, 0.9) * 0.085
+    total += layer(clavicles, 0.7) * 0.17 + layer(scapulae, 0.8) * 0.14
+    total *= bright
+    total += spine(anatomy, pose, frame) * (0.5 + 0.5 * bright)
+    return total
+
+
+def ribs(anatomy: Anatomy, pose: Pose, side: int) -> list[tuple[Points, Points]]:
+    """Return for each rib the axis of its posterior part (from the spine) and of its anterior part."""
+    inner = wall(anatomy, pose, side)
+    pairs = []
+    for number in range(1, 11):
+        head_y = -0.055 + anatomy.rib_pitch * (number - 1) * (1.0 + 0.006 * number)
+        reach_y = head_y + (0.05 + 0.019 * number) * anatomy.rib_slope
+        lateral = _at_height(inner, min(reach_y + 0.06, 0.99), side)
+        spread = abs(float(lateral[0]))
+        head = np.array([side * 0.09, head_y])
+        crest = np.array([side * (0.10 + 0.34 * spread), head_y - 0.018 + 0.002 * number])
+        back = np.array(
+            [head, crest, [side * (0.72 * spread + 0.06), head_y + 0.42 * (lateral[1] - head_y)], lateral]
+        )
+        end_y = lateral[1] + (0.10 + 0.016 * number) * anatomy.rib_slope
+        front = np.array(
+            [lateral, [side * spread * 0.93, lateral[1] + 0.4 * (end_y - lateral[1])],
+             [side * (0.60 * spread + 0.07), end_y - 0.01], [side * (0.34 * spread + 0.13), end_y + 0.012]]
+        )  # fmt: skip
+        back[:, 0] += spine_x(anatomy, back[:, 1])
+        pairs.append((smooth(back), smooth(front)))
+    return pairs
+
+
+def spine(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+    """Return the spine: a column with end plates, discs, pedicles and spinous processes."""
+    column, detail = blank(frame), blank(frame)
+    y = np.linspace(-0.7, 1.9, 40)
+    axis = np.stack([spine_x(anatomy, y), y], axis=1)
+    fill(column, frame.pixels(band(axis, 0.098 + 0.02 * np.clip(y, 0, 1))))
+    pitch = anatomy.rib_pitch * 1.03
+    for top in np.arange(-0.6, 1.7, pitch):
+        x, half = float(spine_x(anatomy, top)), 0.10 + 0.02 * min(1.0, max(0.0, top))
+        plate = np.array([[x - half, top], [x, top + 0.006], [x + half, top]])
+        stroke(detail, frame.pixels(smooth(plate)), 1.6, 120)
+        for sign in (-1, 1):
+            oval = _oval(x + sign * half * 0.62, top + pitch * 0.38, 0.022, 0.022)
+            fill(detail, frame.pixels(oval), 85)
+        fill(detail, frame.pixels(_oval(x, top + pitch * 0.75, 0.017, 0.036)), 120)
+    strength = np.float32(0.20 if pose.view == "PA" else 0.16)
+    return layer(column, 2.0) * strength + layer(detail, 0.8) * np.float32(0.10)
+
+
+def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarray, edge: int = 120) -> None:
+    """Add a tubular bone: a pale shaft with brighter edges, the lower one the sharper."""
+    outline = frame.pixels(band(axis, half))
+    one = fill(blank(frame), outline, 135)
+    n = len(axis)
+    stroke(one, outline[:n], _CORTEX_PX, 135 + edge)
+    stroke(one, outline[n:], _CORTEX_PX, 135 + edge * 3 // 4)
+    np.maximum(drawing, one, out=drawing)
+
+
+def _clavicle(anatomy: Anatomy, pose: Pose, side: int) -> tuple[Points, np.ndarray]:
+    lift = pose.shrug + (0.05 if pose.view == "AP" else 0.0)
+    axis = np.array(
+        [[0.13, 0.125 - 0.2 * lift], [0.30, 0.105 - 0.6 * lift], [0.55, 0.055 - lift], [0.80, 0.02 - lift],
+         [1.02, 0.045 - lift]]
+    )  # fmt: skip
+    axis[:, 0] *= side
+    axis[:, 0] += spine_x(anatomy, 0.1)
+    curve = smooth(axis)
+    return curve, np.interp(np.arange(len(curve)), [0, 8, len(curve) - 1], [0.034, 0.022, 0.024])
+
+
+def _scapula(drawing: Coverage, frame: Frame, pose: Pose, side: int) -> None:
+    out = 0.0 if pose.view == "PA" else -0.17
+    lift = pose.shrug
+    blade = np.array(
+        [[0.93, 0.10 - lift], [0.96, 0.28], [1.02, 0.47], [1.09, 0.60], [1.14, 0.56], [1.17, 0.40], [1.2, 0.22],
+         [1.18, 0.12 - lift], [1.05, 0.07 - lift]]
+    )  # fmt: skip
+    blade[:, 0] = side * (blade[:, 0] + out)
+    outline = frame.pixels(smooth(blade, closed=True))
+    fill(drawing, outline, 70)
+    stroke(drawing, outline, 1.4, 190)
+    ridge = np.array([[0.96, 0.21 - lift], [1.08, 0.13 - lift], [1.24, 0.06 - lift]])
+    ridge[:, 0] = side * (ridge[:, 0] + out)
+    stroke(drawing, frame.pixels(smooth(ridge)), 5, 130)
+    head = frame.pixels(_oval(side * (1.28 + 0.3 * out), 0.16 - lift, 0.10, 0.085))
+    fill(drawing, head, 120)
+    stroke(drawing, head, 1.5, 200)
+    humerus = np.array([[1.29, 0.2 - lift], [1.36, 0.45], [1.43, 0.8]])
+    humerus[:, 0] = side * (humerus[:, 0] + 0.3 * out)
+    shaft = frame.pixels(band(smooth(humerus), 0.055))
+    fill(drawing, shaft, 120)
+    stroke(drawing, shaft, 2.0, 210)
+
+
+def _at_height(curve: Points, y: float, side: int) -> Points:
+    lateral = curve[np.argmin(curve[:, 1]) :]
+    x = np.interp(y, lateral[:, 1], lateral[:, 0] * side)
+    return np.array([side * (x - 0.004), y])
+
+
+def _oval(x: float, y: float, half_x: float, half_y: float) -> Points:
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    return np.stack([x + half_x * np.cos(angle), y + half_y * np.sin(angle)], axis=1)

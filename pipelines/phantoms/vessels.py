@@ -1,0 +1,84 @@
+"""Lung markings: hila, vessels that branch and thin out toward the periphery, and the finest net between."""
+
+import numpy as np
+
+from pipelines.phantoms.anatomy import SIDES, Anatomy, Pose, hilum
+from pipelines.phantoms.geometry import Frame, Layer, Points, blank, fill, layer, stroke, wobble
+
+_GENERATIONS = 4
+"""Main branch and three divisions: the last are 1 px wide at 512 px, where a film stops resolving them too."""
+_UNITS_TO_HEIGHT = 0.69
+"""Height of one x unit in y units: vessels are grown in equal units so that angles mean angles."""
+
+
+def markings(anatomy: Anatomy, pose: Pose, frame: Frame, shrinkage: dict[int, float]) -> tuple[Layer, Layer]:
+    """Return what vessels and the finest net absorb, each (H, W), as if lung were everywhere.
+
+    Parameters
+    ----------
+    shrinkage
+        For each side how far its lung has drawn back to the hilum: 1 is a full lung.
+    """
+    rng = np.random.default_rng(anatomy.vessel_seed)
+    drawing, hila = blank(frame), blank(frame)
+    for side in SIDES:
+        root = hilum(anatomy, pose, side)[0]
+        branches = sorted(_tree(rng, root, side), key=lambda branch: branch[1])
+        for curve, width in branches:
+            drawn = root + (curve - root) * shrinkage[side]
+            stroke(drawing, frame.pixels(drawn), width * frame.unit_px, round(min(230.0, 70 + 9000 * width)))
+        for _ in range(5):
+            centre = root + rng.normal(0, [0.03, 0.045])
+            fill(hila, frame.pixels(_blob(rng, centre)), 130)
+    strength = np.float32(0.26 * anatomy.markings)
+    vessels = layer(drawing, 0.7) * strength + layer(hila, 5.0) * np.float32(0.22)
+    return vessels, _net(rng, frame) * np.float32(0.034 * anatomy.markings)
+
+
+def _tree(rng: np.random.Generator, root: np.ndarray, side: int) -> list[tuple[Points, float]]:
+    """Return curves and widths (x units) of all branches of one lung."""
+    branches: list[tuple[Points, float]] = []
+    angles = np.deg2rad(np.linspace(-100, 105, 11) + rng.normal(0, 6, 11))
+    for angle in angles:
+        lower = np.sin(angle) > 0
+        _grow(rng, branches, root + rng.normal(0, 0.02, 2), float(angle), side, 0.026 if lower else 0.019, 0)
+    return branches
+
+
+def _grow(
+    rng: np.random.Generator,
+    branches: list[tuple[Points, float]],
+    start: np.ndarray,
+    angle: float,
+    side: int,
+    width: float,
+    generation: int,
+) -> None:
+    steps = 5
+    length = rng.uniform(0.15, 0.25) * (0.92**generation)
+    turns = angle + np.cumsum(rng.normal(0, 0.10, steps))
+    step = length / steps
+    offsets = np.stack([side * np.cos(turns) * step, np.sin(turns) * step * _UNITS_TO_HEIGHT], axis=1)
+    curve = np.vstack([start, start + np.cumsum(offsets, axis=0)])
+    branches.append((curve, width))
+    if generation + 1 == _GENERATIONS:
+        return
+    for sign in (-1, 1):
+        turned = float(turns[-1]) + sign * rng.uniform(0.18, 0.55)
+        _grow(rng, branches, curve[-1], turned, side, width * rng.uniform(0.55, 0.75), generation + 1)
+    if generation and rng.random() < 0.6:
+        turned = float(turns[2]) + rng.choice([-1, 1]) * rng.uniform(0.5, 0.9)
+        _grow(rng, branches, curve[3], turned, side, width * 0.45, min(generation + 2, _GENERATIONS - 1))
+
+
+def _net(rng: np.random.Generator, frame: Frame) -> Layer:
+    """Return the finest markings: ridges of smooth noise at two scales, mean about 0."""
+    coarse = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=46)) * np.float32(1.25)
+    fine = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=90)) * np.float32(1.25)
+    return np.maximum(coarse, -1) + np.float32(0.7) * np.maximum(fine, -1)
+
+
+def _blob(rng: np.random.Generator, centre: np.ndarray) -> Points:
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    radius = rng.uniform(0.03, 0.06) * (1 + 0.25 * rng.normal(size=1))
+    return centre + np.stack([np.cos(angle) * radius, np.sin(angle) * radius * 0.9], axis=1)
