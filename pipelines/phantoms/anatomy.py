@@ -101,8 +101,8 @@ def frame_of(anatomy: Anatomy, pose: Pose, rows: int, columns: int) -> Frame:
 
 _WALL = np.array(
     [
-        [0.14, 0.20], [0.17, 0.09], [0.25, 0.025], [0.36, 0.0], [0.48, 0.02], [0.61, 0.095], [0.73, 0.225],
-        [0.82, 0.39], [0.88, 0.57], [0.915, 0.74], [0.925, 0.90], [0.92, 1.02],
+        [0.15, 0.20], [0.175, 0.09], [0.25, 0.025], [0.37, 0.0], [0.50, 0.018], [0.64, 0.085], [0.765, 0.21],
+        [0.85, 0.375], [0.90, 0.555], [0.925, 0.73], [0.93, 0.89], [0.92, 1.01],
     ]
 )  # fmt: skip
 """Inner chest wall from the mediastinum over the apex down to the costophrenic angle."""
@@ -175,13 +175,13 @@ def body(anatomy: Anatomy, pose: Pose) -> Points:
     fat = 0.10 * (anatomy.stoutness - 1.0)
     raised = pose.shrug
     side = np.array(
-        [[0.30 + 0.3 * fat, -0.6], [0.29 + 0.3 * fat, -0.28], [0.36 + 0.3 * fat, -0.14 - raised],
-         [0.62, -0.075 - raised], [0.95 + fat, 0.0 - raised], [1.22 + fat, 0.12 - raised],
-         [1.42 + fat, 0.33], [1.55 + fat, 0.7], [1.6 + fat, 1.1]]
+        [[0.34 + 0.3 * fat, -0.6], [0.33 + 0.3 * fat, -0.28], [0.42 + 0.3 * fat, -0.155 - raised],
+         [0.66, -0.10 - raised], [0.98 + fat, -0.06 - raised], [1.28 + fat, 0.04 - raised],
+         [1.5 + fat, 0.25], [1.62 + fat, 0.7], [1.7 + fat, 1.1]]
     )  # fmt: skip
-    inner_arm = np.array([[1.30 + fat, 1.1], [1.22 + fat, 0.72], [1.12 + fat, 0.52]])
+    inner_arm = np.array([[1.40 + fat, 1.1], [1.34 + fat, 0.78], [1.22 + fat, 0.60]])
     trunk = np.array(
-        [[1.08 + fat, 0.60], [1.07 + fat, 0.8], [1.06 + 1.1 * fat, 1.1], [1.05 + 1.3 * fat, 1.9]]
+        [[1.15 + fat, 0.62], [1.13 + fat, 0.8], [1.11 + 1.1 * fat, 1.1], [1.10 + 1.3 * fat, 1.9]]
     )
     half = np.vstack([smooth(side), smooth(inner_arm), smooth(trunk)])
     return np.vstack([half, half[::-1] * np.array([-1.0, 1.0])])

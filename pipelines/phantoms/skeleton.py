@@ -30,7 +30,7 @@ def bones(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
             _bone(anterior, frame, front, anatomy.rib_width * np.linspace(1.05, 1.35, len(front)), edge=60)
         _bone(clavicles, frame, *_clavicle(anatomy, pose, side))
         _scapula(scapulae, frame, pose, side)
-    total = layer(posterior, 0.6) * 0.13 + layer(anterior, 0.9) * 0.085
+    total = layer(posterior, 0.6) * 0.15 + layer(anterior, 0.9) * 0.09
     total += layer(clavicles, 0.7) * 0.17 + layer(scapulae, 0.8) * 0.14
     total *= bright
     total += spine(anatomy, pose, frame) * (0.5 + 0.5 * bright)
@@ -76,8 +76,8 @@ def spine(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
             oval = _oval(x + sign * half * 0.62, top + pitch * 0.38, 0.022, 0.022)
             fill(detail, frame.pixels(oval), 85)
         fill(detail, frame.pixels(_oval(x, top + pitch * 0.75, 0.017, 0.036)), 120)
-    strength = np.float32(0.20 if pose.view == "PA" else 0.16)
-    return layer(column, 2.0) * strength + layer(detail, 0.8) * np.float32(0.10)
+    strength = np.float32(0.11 if pose.view == "PA" else 0.09)
+    return layer(column, 1.5) * strength + layer(detail, 0.9) * np.float32(0.09)
 
 
 def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarray, edge: int = 120) -> None:
@@ -91,9 +91,9 @@ def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarra
 
 
 def _clavicle(anatomy: Anatomy, pose: Pose, side: int) -> tuple[Points, np.ndarray]:
-    lift = pose.shrug + (0.05 if pose.view == "AP" else 0.0)
+    lift = 0.8 * pose.shrug + (0.04 if pose.view == "AP" else 0.0)
     axis = np.array(
-        [[0.13, 0.125 - 0.2 * lift], [0.30, 0.105 - 0.6 * lift], [0.55, 0.055 - lift], [0.80, 0.02 - lift],
+        [[0.13, 0.155 - 0.2 * lift], [0.30, 0.145 - 0.6 * lift], [0.55, 0.055 - lift], [0.80, 0.02 - lift],
          [1.02, 0.045 - lift]]
     )  # fmt: skip
     axis[:, 0] *= side

@@ -30,18 +30,18 @@ def markings(anatomy: Anatomy, pose: Pose, frame: Frame, shrinkage: dict[int, fl
         for _ in range(5):
             centre = root + rng.normal(0, [0.03, 0.045])
             fill(hila, frame.pixels(_blob(rng, centre)), 130)
-    strength = np.float32(0.26 * anatomy.markings)
+    strength = np.float32(0.20 * anatomy.markings)
     vessels = layer(drawing, 0.7) * strength + layer(hila, 5.0) * np.float32(0.22)
-    return vessels, _net(rng, frame) * np.float32(0.034 * anatomy.markings)
+    return vessels, _net(rng, frame) * np.float32(0.026 * anatomy.markings)
 
 
 def _tree(rng: np.random.Generator, root: np.ndarray, side: int) -> list[tuple[Points, float]]:
     """Return curves and widths (x units) of all branches of one lung."""
     branches: list[tuple[Points, float]] = []
-    angles = np.deg2rad(np.linspace(-100, 105, 11) + rng.normal(0, 6, 11))
+    angles = np.deg2rad(np.linspace(-100, 105, 13) + rng.normal(0, 9, 13))
     for angle in angles:
         lower = np.sin(angle) > 0
-        _grow(rng, branches, root + rng.normal(0, 0.02, 2), float(angle), side, 0.026 if lower else 0.019, 0)
+        _grow(rng, branches, root + rng.normal(0, 0.02, 2), float(angle), side, 0.019 if lower else 0.0145, 0)
     return branches
 
 
@@ -55,8 +55,8 @@ def _grow(
     generation: int,
 ) -> None:
     steps = 5
-    length = rng.uniform(0.15, 0.25) * (0.92**generation)
-    turns = angle + np.cumsum(rng.normal(0, 0.10, steps))
+    length = rng.uniform(0.13, 0.27) * (0.92**generation)
+    turns = angle + np.cumsum(rng.normal(0, 0.17, steps))
     step = length / steps
     offsets = np.stack([side * np.cos(turns) * step, np.sin(turns) * step * _UNITS_TO_HEIGHT], axis=1)
     curve = np.vstack([start, start + np.cumsum(offsets, axis=0)])
