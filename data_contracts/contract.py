@@ -43,7 +43,7 @@ _LOGICAL = MappingProxyType(
     }
 )
 
-_COUNT = re.compile(r"^SELECT count\(\*\) FROM \$\{object\} WHERE (?P<condition>.+)$", re.DOTALL)
+_COUNT = re.compile(r"^SELECT count\(\*\) FROM \$\{(?P<source>\w+)\} WHERE (?P<condition>.+)$", re.DOTALL)
 _OTHER_TABLE = re.compile(r"\$\{(?!object\})(?P<table>\w+)\}")
 
 
@@ -85,7 +85,7 @@ class Quality(_Strict):
             if self.name is None or self.query is None or not _COUNT.match(self.query) or self.must_be != 0:
                 raise ValueError(
                     "a sql rule has a name, `SELECT count(*) FROM ${object} WHERE <rows that break it>`"
-                    " and mustBe 0"
+                    " (or from another table, ${its name}) and mustBe 0"
                 )
         elif self.rule == "rowCount" and (self.more_than is None) == (self.at_least is None):
             raise ValueError("rowCount takes mustBeGreaterThan or mustBeGreaterOrEqualTo")
@@ -110,6 +110,14 @@ class Quality(_Strict):
         if found is None:
             raise ContractError(f"`{self.name or self.rule}` is not a sql rule")
         return found["condition"]
+
+    @property
+    def source(self) -> str:
+        """The table whose rows a sql rule counts: ``object``, or the name of another table."""
+        found = _COUNT.match(self.query or "")
+        if found is None:
+            raise ContractError(f"`{self.name or self.rule}` is not a sql rule")
+        return found["source"]
 
     @property
     def tables(self) -> frozenset[str]:
@@ -310,10 +318,10 @@ class Contract(_Strict):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The other tables that its rules look into."""
+        """The tables that its rules look into; itself, when rows refer to rows that another part may hold."""
         referenced = {table for column in self.columns for table, _ in column.references}
         queried = {table for rule in self.quality for table in rule.tables}
-        return frozenset((referenced | queried) - {self.name})
+        return frozenset(referenced | queried)
 
     @property
     def may_be_empty(self) -> bool:

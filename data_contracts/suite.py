@@ -97,25 +97,32 @@ def derive_references(
     return found
 
 
-def derive_sql(table: pa.Table, rule: Quality, references: Mapping[str, pa.Table]) -> Derived:
-    """Judge a sql rule row by row.
+def failing_rows(table: pa.Table, rule: Quality, references: Mapping[str, pa.Table]) -> list[int]:
+    """Return the rows that a sql rule counts: of the table, or of the table that its query names.
 
     Raises
     ------
     duckdb.Error
         When the query cannot run, as when a column that it names is missing.
     """
-    import pandas as pd
-
+    tables = {**{name: references[name] for name in rule.tables}, "object": table}
+    source = tables[rule.source]
+    tables["counted"] = source.append_column(_ROW, pa.array(range(len(source)), pa.int64()))
     condition = rule.condition
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.register("the_table", table.append_column(_ROW, pa.array(range(len(table)), pa.int64())))
-        for name in rule.tables:
-            connection.register(f"other_{name}", references[name])
-            condition = condition.replace(f"${{{name}}}", f"other_{name}")
-        failing = connection.execute(f'SELECT "{_ROW}" FROM the_table WHERE {condition}').fetchall()  # noqa: S608 - the condition is the contract's
-    holds = pd.Series(True, index=pd.RangeIndex(len(table)))
-    holds.iloc[[row for (row,) in failing]] = False
+        for name, one in tables.items():
+            connection.register(f"the_{name}", one)
+            condition = condition.replace(f"${{{name}}}", f"the_{name}")
+        query = f'SELECT "{_ROW}" FROM the_counted WHERE {condition} ORDER BY "{_ROW}"'  # noqa: S608 - the contract's
+        return [row for (row,) in connection.execute(query).fetchall()]
+
+
+def derive_sql(table: pa.Table, rule: Quality, references: Mapping[str, pa.Table]) -> Derived:
+    """Judge a sql rule on the table's own rows, one by one; raises as `failing_rows`."""
+    import pandas as pd
+
+    holds = pd.Series(data=True, index=pd.RangeIndex(len(table)))
+    holds.iloc[failing_rows(table, rule, references)] = False
     return Derived(Rule(None, str(rule.name), rule.severity), holds)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data_contracts.contract import Column, Contract, contract, contracts
-from data_contracts.suite import Derived, Rule, derive_references, derive_sql, frame, suite
+from data_contracts.contract import Column, Contract, Quality, contract, contracts
+from data_contracts.suite import Derived, Rule, derive_references, derive_sql, failing_rows, frame, suite
 
 SAMPLE = 5
 """Failing rows shown for each broken rule."""
@@ -100,8 +100,9 @@ def check_table(
     table
         Its rows.
     references
-        The other tables that its rules look into (`Contract.needs`). None: those rules are left out. A table
-        that a rule needs and that is not among them fails the rule.
+        The tables that its rules look into (`Contract.needs`); itself among them, where `table` is only a part
+        and its rows refer to other parts. None: rules about other tables are left out. A table that a rule
+        needs and that is not among them fails the rule.
 
     Returns
     -------
@@ -111,8 +112,8 @@ def check_table(
     promise = contract(name)
     found = _columns(promise, table)
     sound = [one for one in promise.columns if all(v.passed for v in found if v.column == one.name)]
-    derived, unjudged = _derive(promise, table, sound, references)
-    found += unjudged
+    derived, others = _derive(promise, table, sound, references)
+    found += others
     found += _judge(promise, table, sound, derived)
     return found
 
@@ -160,10 +161,14 @@ def _columns(promise: Contract, table: pa.Table) -> list[Verdict]:
 def _derive(
     promise: Contract, table: pa.Table, sound: Sequence[Column], references: Mapping[str, pa.Table] | None
 ) -> tuple[list[Derived], list[Verdict]]:
-    """Judge the rules that look past one column; those that cannot be judged fail."""
-    given = {**(references or {}), promise.name: table}
+    """Judge the rules that look past one column.
+
+    Returns those on the table's own rows for the suite, and verdicts on rules that count another table's rows or
+    that cannot be judged, which fail.
+    """
+    given = {promise.name: table, **(references or {})}
     derived = derive_references(table, sound, given)
-    unjudged = []
+    others = []
     if references is not None:
         absent = [
             (Rule(column.name, f"references {other}.{name}"), other)
@@ -171,20 +176,38 @@ def _derive(
             for other, name in column.references
             if other not in given
         ]
-        unjudged += [_unjudged(promise, rule, f"{other} was not given") for rule, other in absent]
+        others += [_unjudged(promise, rule, f"{other} was not given") for rule, other in absent]
     for rule in promise.quality:
         missing = sorted(rule.tables - given.keys())
         if rule.type != "sql" or (missing and references is None):
             continue
         label = Rule(None, str(rule.name), rule.severity)
         if missing:
-            unjudged.append(_unjudged(promise, label, f"{', '.join(missing)} was not given"))
+            others.append(_unjudged(promise, label, f"{', '.join(missing)} was not given"))
             continue
         try:
-            derived.append(derive_sql(table, rule, given))
+            if rule.source == "object":
+                derived.append(derive_sql(table, rule, given))
+            else:
+                others.append(
+                    _of_other_rows(promise, rule, given[rule.source], failing_rows(table, rule, given))
+                )
         except duckdb.Error as error:  # its text may hold a value: only its kind is told
-            unjudged.append(_unjudged(promise, label, f"its query fails: {type(error).__name__}"))
-    return derived, unjudged
+            others.append(_unjudged(promise, label, f"its query fails: {type(error).__name__}"))
+    return derived, others
+
+
+def _of_other_rows(promise: Contract, rule: Quality, source: pa.Table, rows: Sequence[int]) -> Verdict:
+    return Verdict(
+        promise.name,
+        None,
+        str(rule.name),
+        rule.severity,
+        passed=not rows,
+        failing_n=len(rows),
+        sample=tuple(_name(contract(rule.source), source, row) for row in rows[:SAMPLE]),
+        detail=f"rows of {rule.source}" if rows else "",
+    )
 
 
 def _unjudged(promise: Contract, rule: Rule, detail: str) -> Verdict:
