@@ -1,0 +1,5 @@
+"""The code location: what ``dagster dev`` loads."""
+
+from pipelines.orchestration.build import build_definitions
+
+defs = build_definitions()

@@ -1,0 +1,181 @@
+"""MLflow: a run for each stage that ran, under one parent for each Dagster run, with its inputs as datasets.
+
+Only this module and its neighbours in the room talk to MLflow, and they talk through its client: no global
+active run, so that threads and stages do not mix.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from pipelines.lineage.stages import StageRecord
+
+EXPERIMENT = "pdeseray"
+_LONGEST_PARAMETER = 500
+
+
+class Tracker:
+    """Writes stages into one MLflow tracking store.
+
+    Parameters
+    ----------
+    uri
+        Tracking URI: SQLite or a server (the file store is refused by MLflow itself).
+    artifacts
+        Folder or URL under which artifacts of this experiment stand.
+    """
+
+    def __init__(self, uri: str, artifacts: str) -> None:
+        self.uri = uri
+        self._artifacts = artifacts
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's client; made, with the store, on first use."""
+        if self._client is None:
+            import mlflow
+
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            if self.uri.startswith("sqlite:///"):
+                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(self.uri)
+            self._client = mlflow.MlflowClient(self.uri)
+        return self._client
+
+    def experiment_id(self) -> str:
+        """Return the id of the experiment; made on first use."""
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location=self._artifacts))
+
+    def start(self, asset: str, *, run_key: str, dagster_run_id: str) -> str:
+        """Open the run of a stage under the parent of its Dagster run; return its id."""
+        parent = self._parent(dagster_run_id)
+        run = self.client.create_run(
+            self.experiment_id(),
+            run_name=asset,
+            tags={
+                "mlflow.parentRunId": parent,
+                "dagster_run_id": dagster_run_id,
+                "asset": asset,
+                "run_key": run_key,
+            },
+        )
+        return str(run.info.run_id)
+
+    def _parent(self, dagster_run_id: str) -> str:
+        found = self.client.search_runs(
+            [self.experiment_id()],
+            filter_string=f"tags.dagster_run_id = '{dagster_run_id}' and tags.kind = 'dagster_run'",
+            max_results=1,
+        )
+        if found:
+            return str(found[0].info.run_id)
+        run = self.client.create_run(
+            self.experiment_id(),
+            run_name=f"dagster run {dagster_run_id[:8]}",
+            tags={"dagster_run_id": dagster_run_id, "kind": "dagster_run"},
+        )
+        return str(run.info.run_id)
+
+    def finish(
+        self,
+        record: "StageRecord",
+        *,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, Any],
+    ) -> None:
+        """Write what a stage was made from and what it gave, and close its run and its parent."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+        run_id = record.mlflow_run_id
+        if run_id is None:
+            return
+        stamp = int(record.started_at.timestamp() * 1000)
+        rows = {f"rows.{name.replace('/', '.')}": float(n) for name, n in record.rows.items()}
+        numbers = {**rows, **metrics, "seconds": record.seconds_s}
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, stamp, 0) for name, value in numbers.items()],
+            params=[
+                Param(name, str(value)[:_LONGEST_PARAMETER])
+                for name, value in {**parameters, "code_version": record.code_version}.items()
+            ],
+            tags=[RunTag("data_version", record.data_version)],
+        )
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=name,
+                    digest=version,
+                    source_type="pdeseray",
+                    source=f'{{"asset": "{name}", "data_version": "{version}"}}',
+                ),
+                [InputTag("mlflow.data.context", "input")],
+            )
+            for name, version in record.inputs.items()
+        ]
+        if inputs:
+            self.client.log_inputs(run_id, inputs)
+        self._close(run_id, "FINISHED")
+
+    def fail(self, run_id: str) -> None:
+        """Close the run of a stage that did not end well."""
+        self._close(run_id, "FAILED")
+
+    def _close(self, run_id: str, status: str) -> None:
+        self.client.set_terminated(run_id, status=status)
+        parent = self.client.get_run(run_id).data.tags.get("mlflow.parentRunId")
+        if parent:
+            self.client.set_terminated(parent, status=status)
+
+    def log_step(self, run_id: str, values: Mapping[str, float], step: int) -> None:
+        """Add one point to each of a run's curves."""
+        import time
+
+        from mlflow.entities import Metric
+
+        stamp = int(time.time() * 1000)
+        self.client.log_batch(
+            run_id, metrics=[Metric(name, float(value), stamp, step) for name, value in values.items()]
+        )
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Keep a copy of a file with a run."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+    def register(self, name: str, *, run_id: str, folder: Path, tags: Mapping[str, str]) -> int:
+        """Register the weights and configuration in `folder` as the next version of the model `name`.
+
+        Returns
+        -------
+        int
+            The version: the one that stands for this run already, if there is one.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # it exists
+            self.client.create_registered_model(name)
+        for version in self.client.search_model_versions(f"name = '{name}'"):
+            if version.run_id == run_id:
+                return int(version.version)
+        for file in ("weights.safetensors", "model.json"):
+            self.log_file(run_id, folder / file, "model")
+        source = f"{self.client.get_run(run_id).info.artifact_uri}/model"
+        made = self.client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags))
+        return int(made.version)
+
+    def point(self, name: str, alias: str, version: int) -> None:
+        """Let an alias of a registered model mean a version."""
+        self.client.set_registered_model_alias(name, alias, str(version))
+
+    def has_alias(self, name: str, alias: str) -> bool:
+        """Return whether an alias of a registered model is set."""
+        return alias in self.client.get_registered_model(name).aliases

@@ -1,0 +1,162 @@
+"""Intake: which files there are, de-identified objects with their rows, rendered radiographs."""
+
+from functools import partial
+
+from pipelines.cohorts import Cohort
+from pipelines.lineage.stages import Output, Stage, now
+from pipelines.lineage.versions import listing_version
+from pipelines.orchestration.assets.pictures import contact_sheet, counts, shard_digests
+from pipelines.orchestration.resources import House, Work
+from pipelines.records import Row, UnusableInputError
+
+GROUP = "intake"
+
+
+def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
+    """Return ``sources``, ``deidentified`` and ``images`` of a cohort."""
+    name = cohort.name
+    phantom = ("pipelines.phantoms.cohorts",) if cohort.is_phantom else ()
+    return [
+        Stage(
+            asset=f"{name}/sources",
+            group=GROUP,
+            description="Which files there are. A phantom cohort is made here, on first use.",
+            inputs=(),
+            modules=("pipelines.dicom.sources", *phantom),
+            configuration={"cohort": cohort.model_dump(mode="json")},
+            outside=partial(_listing, house, cohort),
+            prepare=partial(_make_phantoms, cohort),
+            run=partial(_take_inventory, cohort),
+            writes=("inventory",),
+        ),
+        Stage(
+            asset=f"{name}/deidentified",
+            group=GROUP,
+            description="De-identified DICOM in the store, a row for each radiograph, and what was removed.",
+            inputs=(f"{name}/sources",),
+            modules=("pipelines.dicom.intake",),
+            libraries=("pydicom", "numpy", "pillow", "pyjpegls", "python-gdcm"),
+            outside=partial(_key, house, cohort),
+            run=partial(_deidentify, cohort),
+            writes=("instances", "deidentification_audit", "rejections"),
+        ),
+        Stage(
+            asset=f"{name}/images",
+            group=GROUP,
+            description="Every radiograph rendered for display at the model's size, with the way back to native.",
+            inputs=(f"{name}/deidentified",),
+            modules=("pipelines.dicom.rendering",),
+            configuration={"size_px": size_px(house)},
+            libraries=("pydicom", "numpy", "opencv-python-headless", "pillow", "pyjpegls", "python-gdcm"),
+            run=partial(_render, cohort),
+            writes=("images", "rejections"),
+        ),
+    ]
+
+
+def size_px(house: House) -> int:
+    """Return the side of the rendered radiographs: the model's, as the profile says."""
+    from pdeseray_model.config import PROFILES
+
+    return PROFILES[house.settings.profile]("pdeseray")[1].size_px
+
+
+def _listing(house: House, cohort: Cohort) -> str:
+    from pipelines.dicom.sources import list_sources
+
+    try:
+        sources = list_sources(house.located(cohort), house.keyring(cohort))
+    except UnusableInputError:
+        if cohort.is_phantom:
+            return "not made"
+        raise
+    return listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
+
+
+def _key(house: House, cohort: Cohort) -> str:
+    """Return a name of the key in use: another key gives other ids, so the stage runs again."""
+    return house.keyring(cohort).key_of("source", "which key is this")
+
+
+def _make_phantoms(cohort: Cohort, house: House) -> None:
+    house.made(cohort)
+
+
+def _take_inventory(cohort: Cohort, work: Work) -> Output:
+    from pipelines.dicom.sources import list_sources
+
+    house, name = work.house, cohort.name
+    sources = list_sources(house.located(cohort), house.keyring(cohort))
+    seen = {
+        row["source_key"]: row["first_seen"] for row in house.lake.read("inventory", parts=[name]).to_pylist()
+    }
+    rows: list[Row] = [
+        {
+            "source_key": one.source_key,
+            "cohort": name,
+            "source_order": one.order,
+            "size_bytes": one.size_bytes,
+            "official_role": one.official_role,
+            "first_seen": seen.get(one.source_key, now()),
+        }
+        for one in sources
+    ]
+    house.lake.write("inventory", name, rows)
+    megabytes = sum(one.size_bytes for one in sources) / 1e6
+    return Output(
+        tables=(("inventory", name),),
+        metrics={"megabytes": megabytes},
+        markdown=f"{len(rows):,} files, {megabytes:,.0f} MB" + (", phantoms" if cohort.is_phantom else ""),
+    )
+
+
+def _deidentify(cohort: Cohort, work: Work) -> Output:
+    from pipelines.dicom.intake import take_in
+    from pipelines.dicom.sources import list_sources
+
+    house, name = work.house, cohort.name
+    keyring = house.keyring(cohort)
+    known = set(house.lake.read("inventory", parts=[name]).column("source_key").to_pylist())
+    sources = [one for one in list_sources(house.located(cohort), keyring) if one.source_key in known]
+    taken = take_in(
+        sources,
+        cohort_name=name,
+        keyring=keyring,
+        store=house.store,
+        engine=house.engine,
+        journal=house.journal(cohort),
+    )
+    instances = house.lake.write("instances", name, taken.instances)
+    house.lake.write("deidentification_audit", name, taken.audit)
+    rejections = house.lake.write("rejections", f"{name}.deidentified", taken.rejections)
+    return Output(
+        tables=(
+            ("instances", name),
+            ("deidentification_audit", name),
+            ("rejections", f"{name}.deidentified"),
+        ),
+        metrics={"released": instances.num_rows, "set_aside": rejections.num_rows},
+        markdown=f"{instances.num_rows:,} released\n\n" + counts(rejections, "reason", "set aside"),
+    )
+
+
+def _render(cohort: Cohort, work: Work) -> Output:
+    from pipelines.dicom.rendering import render_images
+
+    house, name = work.house, cohort.name
+    shards = house.shards("images")
+    rows, rejections = render_images(
+        house.lake.read("instances", parts=[name]),
+        store=house.store,
+        shards=shards,
+        size_px=size_px(house),
+        engine=house.engine,
+        previous=house.lake.read("images", parts=[name]),
+    )
+    images = house.lake.write("images", name, rows)
+    house.lake.write("rejections", f"{name}.images", rejections)
+    return Output(
+        tables=(("images", name), ("rejections", f"{name}.images")),
+        files=shard_digests(images),
+        markdown=contact_sheet(images, shards),
+    )

@@ -1,0 +1,40 @@
+"""What Dagster loads, built from the settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipelines.orchestration.assets import stages_of
+from pipelines.orchestration.checks import checks_of
+from pipelines.orchestration.jobs import jobs, selections
+from pipelines.orchestration.resources import House, house_resource
+from pipelines.orchestration.schedules import nightly_schedule
+from pipelines.orchestration.sensors import failure_sensor, new_files_sensor
+from pipelines.orchestration.shell import HOUSE, asset_of
+from pipelines.settings import load_settings
+
+
+def build_definitions(
+    resource_overrides: Mapping[str, Any] | None = None, *, house: House | None = None
+) -> dg.Definitions:
+    """Return every asset, check, job, schedule and sensor.
+
+    Parameters
+    ----------
+    resource_overrides
+        Resources that stand in the place of ours, such as a house with a progress bar.
+    house
+        The house whose settings shape the graph; by default that of the working directory.
+    """
+    house = house or House(load_settings())
+    stages = stages_of(house)
+    nightly = selections(house, stages)["nightly"]
+    return dg.Definitions(
+        assets=[asset_of(stage) for stage in stages],
+        asset_checks=[check for cohort in house.settings.cohorts.values() for check in checks_of(cohort)],
+        jobs=jobs(house, stages),
+        schedules=[nightly_schedule(house, stages, nightly)],
+        sensors=[new_files_sensor(house, stages, nightly), failure_sensor()],
+        resources={HOUSE: house_resource, **(resource_overrides or {})},
+    )

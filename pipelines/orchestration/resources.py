@@ -1,0 +1,143 @@
+"""What every stage works with: the house (settings, lake, store, engine, MLflow) and one execution in it."""
+
+import hashlib
+import logging
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pipelines.cohorts import Cohort, located
+from pipelines.engine import Engine, LocalEngine, ProgressSink
+from pipelines.lake.shards import ShardSet
+from pipelines.lake.tables import Lake
+from pipelines.lineage.stages import Ledger
+from pipelines.lineage.tracking import Tracker
+from pipelines.records import UnusableInputError
+from pipelines.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pipelines.dicom.identity import Keyring
+    from pipelines.dicom.store import DicomStore
+
+Launch = Callable[[list[str], Path], None]
+
+
+@dataclass
+class House:
+    """The settings and what they open. Parts that import much are opened on first use."""
+
+    settings: Settings
+    progress: ProgressSink | None = None
+    on_stage: Callable[[str], None] | None = None
+    """Told the name of each stage that starts."""
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Parquet tables."""
+        return Lake(self.settings.tables_url)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Records of the stages."""
+        return Ledger(self.lake)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """MLflow."""
+        return Tracker(self.settings.mlflow_uri, str(self.settings.home_url / "mlflow"))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Where functions over many items run."""
+        return LocalEngine(self.settings.workers, progress=self.progress)
+
+    @cached_property
+    def store(self) -> "DicomStore":
+        """De-identified DICOM, by content."""
+        from pipelines.dicom.store import DicomStore
+
+        return DicomStore(self.settings.store_url)
+
+    def shards(self, kind: str) -> ShardSet:
+        """Return the shards of a kind: images, masks or probabilities."""
+        return ShardSet(self.settings.shards_url, kind)
+
+    def keyring(self, cohort: Cohort) -> "Keyring":
+        """Return the key that names a cohort's patients: the published one for phantoms."""
+        from pipelines.dicom.identity import Keyring
+
+        return Keyring.phantom() if cohort.is_phantom else Keyring.open(self.settings.secrets)
+
+    def journal(self, cohort: Cohort) -> Path:
+        """Return the file, among the secrets, in which intake notes which sources it has done for this home."""
+        home = hashlib.sha256(str(self.settings.home_url).encode()).hexdigest()[:12]
+        return self.settings.secrets / "journals" / f"{home}-{cohort.name}.sqlite"
+
+    def located(self, cohort: Cohort) -> Cohort:
+        """Return the cohort with the places of its files, whether or not a phantom one is made already."""
+        return located(cohort, str(self._phantom_folder(cohort)))
+
+    def made(self, cohort: Cohort) -> Cohort:
+        """Return the cohort with the places of its files; a phantom one is made if it is not there."""
+        if cohort.phantom is not None:
+            from pipelines.phantoms.cohorts import make_cohort
+
+            make_cohort(
+                cohort.phantom.kind,
+                self._phantom_folder(cohort),
+                n=cohort.phantom.radiographs_n,
+                seed=cohort.phantom.seed,
+                engine=self.engine,
+            )
+        return self.located(cohort)
+
+    def _phantom_folder(self, cohort: Cohort) -> Path:
+        home = self.settings.phantoms_url
+        if cohort.phantom is not None and home.protocol not in ("", "file"):
+            raise UnusableInputError(
+                expected="a local home for phantom cohorts",
+                found=f"a home on {home.protocol}://",
+                remedy="configure real cohorts, or set PDESERAY_HOME to a local folder",
+            )
+        return Path(home.path) / cohort.name
+
+
+def run_command(command: list[str], folder: Path) -> None:
+    """Run a training program outside Dagster; its output goes to ``output.txt`` in the run folder."""
+    with (folder / "output.txt").open("ab") as output:
+        subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One execution of one stage.
+
+    Attributes
+    ----------
+    house
+        What it works with.
+    launch
+        Runs a training program until it ends.
+    mlflow_run_id
+        The MLflow run of this execution.
+    code_version
+        The stage's code version, to tell what an earlier execution left for use.
+    """
+
+    house: House
+    asset: str
+    mlflow_run_id: str
+    code_version: str
+    launch: Launch = run_command
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("pdeseray"))
+
+
+@dg.resource(description="Settings, lake, store, engine and MLflow, as pdeseray.toml and PDESERAY_* say.")
+def house_resource(_context: dg.InitResourceContext) -> House:
+    """Open the house of the present settings."""
+    return House(load_settings())
