@@ -5,6 +5,7 @@ Belongs here: the two networks written out. Encoders of other libraries are chos
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,8 +79,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool2d(2)
         upward = list(reversed(widths))
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(low, high, kernel_size=2, stride=2)
-            for low, high in zip(upward[:-1], upward[1:], strict=True)
+            nn.ConvTranspose2d(low, high, kernel_size=2, stride=2) for low, high in pairwise(upward)
         )
         self.merge = nn.ModuleList(_two_convolutions(2 * width, width) for width in upward[1:])
         self.head = nn.Conv2d(widths[0], 1, kernel_size=1)

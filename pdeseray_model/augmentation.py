@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import albumentations as alb
+import albumentations as alb  # type: ignore[import-untyped]
 import cv2
-import numpy as np
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Augmentation:
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """A 32-bit seed in which neighbouring epochs and radiographs share nothing."""
+    """Make a 32-bit seed; those of neighbouring epochs and radiographs share nothing."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{index}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
 

@@ -1,6 +1,6 @@
 """What a network is, how it is trained, and the two named profiles.
 
-Belongs here: frozen values with JSON both ways, and where each default comes from. Nothing here imports torch.
+Belongs here: frozen values with JSON both ways, and where each default comes from. No torch here.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Self, get_args, get_origin, get_type_hints
 
 from pdeseray_model.errors import UnusableError
 
 Architecture = Literal["pdeseray", "unet", "unet_resnet101", "unet_se_resnet101", "unet_se_resnext101"]
+HALVINGS = 32  # the image is halved five times
 Profile = Callable[..., tuple["NetworkConfig", "Recipe"]]
 
 
@@ -22,11 +23,12 @@ class _Json:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only; tuples become lists."""
-        return json.loads(self.to_json())  # type: ignore[no-any-return]
+        values: dict[str, Any] = json.loads(self.to_json())
+        return values
 
     def to_json(self) -> str:
         """One JSON object with sorted keys, so that equal values give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)  # type: ignore[call-overload, no-any-return]
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -109,8 +111,9 @@ class Recipe(_Json):
     size_px : int
         Side of the square images (section 4.3: 512).
     loss, beta, gamma, reduction, smoothing
-        See pdeseray_model.losses. Per image as in section 4.5; smoothing 1 (pixel) because without it Tversky has
-        no gradient on an empty mask, and four images of five are empty.
+        See pdeseray_model.losses. Summed over the batch, as segmentation_models_pytorch does: summed per image
+        it rewards emptying the maps of the four images of five that are empty until positives are lost too.
+        Smoothing 1 (pixel) gives batches without any positive a gradient.
     learning_rate, schedule, plateau_factor, plateau_patience
         Adam's rate. "plateau" multiplies it by the factor after `patience` epochs without a better validation loss;
         "one_cycle" warms up over a tenth of the steps and falls to zero along a cosine.
@@ -136,7 +139,7 @@ class Recipe(_Json):
     loss: Literal["mixed", "tversky", "focal"] = "mixed"
     beta: float = 0.5
     gamma: float = 2.0
-    reduction: Literal["image", "batch"] = "image"
+    reduction: Literal["image", "batch"] = "batch"
     smoothing: float = 1.0
     learning_rate: float = 5e-4
     schedule: Literal["plateau", "one_cycle"] = "plateau"
@@ -163,21 +166,16 @@ class Recipe(_Json):
 
     def __post_init__(self) -> None:
         faults = _choice_faults(self)
-        counts = (
-            "batch_size",
-            "epochs",
-            "steps_per_epoch",
-            "max_steps",
-            "state_every_steps",
-            "log_every_steps",
-        )
-        counts += ("plateau_patience", "overlay_every_epochs", "threads")
+        counts = [
+            *("batch_size", "epochs", "steps_per_epoch", "max_steps", "state_every_steps", "log_every_steps"),
+            *("plateau_patience", "overlay_every_epochs", "threads"),
+        ]
         faults += [
             f"{name}={value}, not at least 1"
             for name in counts
             if (value := getattr(self, name)) is not None and value < 1
         ]
-        if self.size_px < 32 or self.size_px % 32:  # noqa: PLR2004 - five halvings of the image
+        if self.size_px < HALVINGS or self.size_px % HALVINGS:
             faults.append(f"size_px={self.size_px}, not a multiple of 32")
         for name, low, high in (
             ("beta", 0, 1),
@@ -290,8 +288,8 @@ def _convert(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON values have a
     """JSON's lists and objects back to tuples and nested dataclasses."""
     if isinstance(value, list):
         return tuple(value)
-    if isinstance(value, dict) and dataclasses.is_dataclass(hint):
-        return hint.from_dict(value)  # type: ignore[attr-defined]
+    if isinstance(value, dict) and isinstance(hint, type) and issubclass(hint, _Json):
+        return hint.from_dict(value)
     return value
 
 

@@ -85,7 +85,8 @@ class Block(nn.Module):
         """(N, width, H, W) to the same shape."""
         mixed = self.norm(self.conv_dw(features).permute(0, 2, 3, 1))
         mixed = self.mlp["fc2"](functional.gelu(self.mlp["fc1"](mixed)))
-        return features + (mixed * self.gamma).permute(0, 3, 1, 2)
+        added: Tensor = (mixed * self.gamma).permute(0, 3, 1, 2)
+        return features + added
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -95,7 +96,7 @@ class LayerNorm2d(nn.LayerNorm):
         super().__init__(width, eps=EPSILON)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The same shape, each pixel's channels at mean 0 and variance 1 before the learnt scale."""
+        """Keep the shape; each pixel's channels get mean 0 and variance 1 before the learnt scale."""
         return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

@@ -1,7 +1,8 @@
 """Radiographs of a training set, read from memory-mapped shards.
 
-training_set.json is {"size_px", "data_version", "image_root", "mask_root", "radiographs": [{"id", "role", "image_shard",
-"image_index", "mask_shard", "mask_index", "positive"}]}; a shard is a .npy of uint8 (N, H, W), masks 0 or 1.
+training_set.json is {"size_px", "data_version", "image_root", "mask_root", "radiographs": [{"id", "role",
+"image_shard", "image_index", "mask_shard", "mask_index", "positive"}]}; a shard is a .npy of uint8 (N, H, W), masks
+0 or 1.
 Belongs here: reading and checking. Which radiographs make a batch is `sampling`'s.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,6 +21,8 @@ from torch.utils.data import Dataset
 from pdeseray_model.errors import UnusableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from pdeseray_model.augmentation import Augmentation
@@ -168,7 +170,7 @@ def _shard_fault(shard: Path, last_index: int, size_px: int) -> str | None:
         array = _open(shard)
     except (OSError, ValueError) as error:
         return f"unreadable or cut short ({type(error).__name__})"
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[1:] != (size_px, size_px):  # noqa: PLR2004
+    if array.dtype != np.uint8 or array.shape[1:] != (size_px, size_px):
         return f"{array.dtype} {array.shape}, not uint8 (N, {size_px}, {size_px})"
     if last_index >= len(array):
         return f"holds {len(array)} images, index {last_index} is asked for"

@@ -48,9 +48,10 @@ def build(config: NetworkConfig) -> nn.Module:
         return PDeSeRay(config)
     if config.name == "unet":
         return UNet(config.unet_widths)
-    import segmentation_models_pytorch as smp
+    import segmentation_models_pytorch as smp  # type: ignore[import-untyped]
 
-    return smp.Unet(ENCODERS[config.name], encoder_weights=None)
+    unet: nn.Module = smp.Unet(ENCODERS[config.name], encoder_weights=None)
+    return unet
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -64,7 +65,7 @@ def count_gmacs(config: NetworkConfig, size_px: int = 512) -> float:
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         build(config).eval()(torch.empty(1, 3, size_px, size_px))
-    return counter.get_total_flops() / 2e9  # a multiply-add is counted as two operations
+    return float(counter.get_total_flops()) / 2e9  # a multiply-add is counted as two operations
 
 
 def catalogue() -> list[CatalogueRow]:
@@ -124,8 +125,9 @@ def _stages(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield from ((f"Decoder level {i}", level) for i, level in enumerate(network.merge))
         yield "Segmentation head", network.head
     else:
-        for name, child in network.encoder.named_children():
-            if count_parameters(child):
-                yield f"Encoder {name}", child
-        yield from ((f"Decoder stage {i}", block) for i, block in enumerate(network.decoder.blocks))
-        yield "Segmentation head", network.segmentation_head
+        encoder, blocks = network.get_submodule("encoder"), network.get_submodule("decoder.blocks")
+        yield from (
+            (f"Encoder {name}", child) for name, child in encoder.named_children() if count_parameters(child)
+        )
+        yield from ((f"Decoder stage {i}", block) for i, block in enumerate(blocks.children()))
+        yield "Segmentation head", network.get_submodule("segmentation_head")

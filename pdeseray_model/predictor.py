@@ -40,7 +40,7 @@ class Predictor:
     def __init__(self, network: nn.Module, size_px: int, *, device: str | None = None) -> None:
         self.size_px = size_px
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()
 
     @classmethod
     def load(cls, folder: Path, *, device: str | None = None) -> Self:
@@ -62,7 +62,7 @@ class Predictor:
     def predict(self, images: NDArray[np.uint8], batch_size: int = 8) -> NDArray[np.float32]:
         """Probability of pneumothorax at each pixel: uint8 (N, D, D) to float32 (N, D, D) in [0, 1]."""
         expected = (self.size_px, self.size_px)
-        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != expected:  # noqa: PLR2004
+        if images.dtype != np.uint8 or images.shape[1:] != expected:
             raise UnusableError(
                 expected=f"uint8 images (N, {self.size_px}, {self.size_px})",
                 found=f"{images.dtype} {images.shape}",

@@ -56,7 +56,9 @@ def validate(
         ).double()
     network.train()
     if fabric.world_size > 1:
-        sums = fabric.all_reduce(sums, reduce_op="sum")
+        summed = fabric.all_reduce(sums, reduce_op="sum")
+        assert isinstance(summed, torch.Tensor)
+        sums = summed
     loss, dice_sum, positive_sum, positive_n = sums.tolist()
     return Validation(loss / len(places), dice_sum / len(places), positive_sum / max(1, positive_n))
 

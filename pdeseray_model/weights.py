@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from pdeseray_model.errors import UnusableError
 from pdeseray_model.networks import ENCODERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from pdeseray_model.config import NetworkConfig, TrainingConfig
 
 WEIGHTS_FOLDER = "PDESERAY_WEIGHTS"  # environment variable: a folder of <published name>.safetensors
@@ -62,7 +63,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; raises UnusableError when it is something else."""
     try:
         with safe_open(path, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118 - no dict
     except (OSError, SafetensorError) as error:
         raise UnusableError(
             expected=f"whole safetensors in {path.name}",
@@ -122,8 +123,7 @@ def digest(path: Path) -> str:
 
 
 def _fill_encoder(network: nn.Module, config: NetworkConfig) -> None:
-    encoder = network.encoder
-    assert isinstance(encoder, nn.Module)
+    encoder = network.get_submodule("encoder")
     published = _published(config)
     tensors = load_file(_find(*published))
     if config.name == "pdeseray":  # timm's file also holds the classifier
@@ -142,7 +142,7 @@ def _published(config: NetworkConfig) -> tuple[str, str, str | None]:
     """Name, hub repository and revision of the ImageNet weights that the paper's encoders start from."""
     if config.name == "pdeseray":
         return "convnext_tiny.fb_in1k", "timm/convnext_tiny.fb_in1k", None
-    from segmentation_models_pytorch.encoders import encoders
+    from segmentation_models_pytorch.encoders import encoders  # type: ignore[import-untyped]
 
     name = ENCODERS[config.name]
     settings = encoders[name]["pretrained_settings"]["imagenet"]
@@ -163,7 +163,8 @@ def _find(name: str, repository: str, revision: str | None) -> Path:
     except (OSError, HfHubHTTPError) as error:
         raise UnusableError(
             expected=f"ImageNet weights {name}",
-            found=f"neither {name}.safetensors in ${WEIGHTS_FOLDER} nor the hub's {repository} ({type(error).__name__})",
+            found=f"neither {name}.safetensors in ${WEIGHTS_FOLDER} nor the hub's {repository} "
+            f"({type(error).__name__})",
             remedy=f"put that file into a folder and set {WEIGHTS_FOLDER} to it, connect to the hub, "
             "or ask for random weights (init: random)",
         ) from error
