@@ -115,7 +115,7 @@ def _detect(rng: np.random.Generator, density: Layer) -> Layer:
     rows, columns = density.shape
     scatter = np.float32(rng.uniform(0.08, 0.2))
     density = density * (1 - scatter) + blurred(density, 0.06 * max(rows, columns)) * scatter
-    grain = np.float32(rng.uniform(0.006, 0.016))
+    grain = np.float32(rng.uniform(0.004, 0.012))
     noise = _noise_piece(rng, rows, columns)
     density += noise * (grain * np.exp(np.minimum(density, 2) * np.float32(0.8)))
     middle = np.float32(rng.normal(0.62, 0.05))

@@ -20,6 +20,10 @@ _MOST_OF_A_LUNG = 0.93
 """A lung never vanishes: some of it stays at the hilum."""
 
 
+_APEX = 16
+"""First sample of the wall that counts: before it runs the mediastinum, along which no air gathers."""
+
+
 @dataclass(frozen=True)
 class Air:
     """One side's pneumothorax at the size of `depth`.
@@ -95,7 +99,7 @@ def _weighted_depth(
     area_percent: float,
 ) -> Layer:
     edge = blank(frame)
-    curve = wall(anatomy, pose, side)
+    curve = wall(anatomy, pose, side)[_APEX:]
     stroke(edge, frame.pixels(curve), 1)
     if form == "basal":
         stroke(edge, frame.pixels(dome(anatomy, pose, side)[:40]), 1)

@@ -77,7 +77,7 @@ def spine(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
             fill(detail, frame.pixels(oval), 85)
         fill(detail, frame.pixels(_oval(x, top + pitch * 0.75, 0.017, 0.036)), 120)
     strength = np.float32(0.11 if pose.view == "PA" else 0.09)
-    return layer(column, 1.5) * strength + layer(detail, 0.9) * np.float32(0.09)
+    return layer(column, 3.0) * strength + layer(detail, 0.9) * np.float32(0.09)
 
 
 def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarray, edge: int = 120) -> None:
@@ -94,12 +94,14 @@ def _clavicle(anatomy: Anatomy, pose: Pose, side: int) -> tuple[Points, np.ndarr
     lift = 0.8 * pose.shrug + (0.04 if pose.view == "AP" else 0.0)
     axis = np.array(
         [[0.13, 0.155 - 0.2 * lift], [0.30, 0.145 - 0.6 * lift], [0.55, 0.055 - lift], [0.80, 0.02 - lift],
-         [1.02, 0.045 - lift]]
+         [0.99, 0.03 - lift], [1.10, 0.06 - lift]]
     )  # fmt: skip
     axis[:, 0] *= side
     axis[:, 0] += spine_x(anatomy, 0.1)
     curve = smooth(axis)
-    return curve, np.interp(np.arange(len(curve)), [0, 8, len(curve) - 1], [0.034, 0.022, 0.024])
+    return curve, np.interp(
+        np.arange(len(curve)), [0, 8, len(curve) - 8, len(curve) - 1], [0.034, 0.022, 0.024, 0.008]
+    )
 
 
 def _scapula(drawing: Coverage, frame: Frame, pose: Pose, side: int) -> None:

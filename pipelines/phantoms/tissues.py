@@ -45,11 +45,13 @@ def thorax(rng: np.random.Generator, anatomy: Anatomy, pose: Pose, frame: Frame,
     air = layer(lungs, 1.1) * (1 - 0.34 * np.exp(-depth(lungs) / (unit * np.float32(0.10))))
     # the heart lies before lung: where it does, most of the air is gone
     density -= air * (1 - np.float32(0.80) * heart_depth) * np.float32(rng.normal(0.60, 0.03))
-    density += heart_depth * np.float32(0.07)
     solid = layer(abdomen, 2.0)
+    density += heart_depth * (1 - solid) * np.float32(0.07)
     density += solid * np.float32(0.05) + blurred(solid, 40.0) * np.float32(0.20)
     density += _airways(anatomy, pose, frame) + _soft_parts(rng, anatomy, pose, frame)
-    density += bones(anatomy, pose, frame) * (1 - np.float32(0.55) * blurred(solid, 6.0))
+    density += bones(anatomy, pose, frame) * (
+        1 - np.float32(0.5) * blurred(np.maximum(solid, 0.8 * heart_depth), 5.0)
+    )
     density += _lung_tissue(rng, anatomy, pose, frame, airs, layer(lungs, 0.8), layer(heart, 2.0))
     uneven = wobble(rng, frame.rows, frame.columns, cells=9) * np.float32(0.014)
     return density + uneven * cover
@@ -80,10 +82,11 @@ def _lung_tissue(
     for air in airs:
         free = layer(region(air, anatomy, pose, frame).astype(np.uint8) * np.uint8(255), 0.8)
         half = layer(filled(frame, lung(anatomy, pose, air.side)))
-        tissue *= 1 - free
+        # without its vessels the region keeps their mean: it is empty, not dark
+        tissue += (blurred(tissue, 14.0) - tissue) * free
         # the collapsed lung is denser; the free air about as dark as this film's lungs elsewhere, not darker
         extra += half * (1 - free) * np.float32(0.015 + 0.16 * air.collapse)
-        extra += free * np.float32(rng.normal(0.012, 0.022))
+        extra += free * np.float32(rng.normal(-0.012, 0.02))
     total = (tissue + extra) * lungs * (1 - np.float32(0.6) * heart)
     if has_fold:
         total += skin_fold(rng, anatomy, pose, frame, where)

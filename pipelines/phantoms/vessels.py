@@ -7,6 +7,8 @@ from pipelines.phantoms.geometry import Frame, Layer, Points, blank, fill, layer
 
 _GENERATIONS = 4
 """Main branch and three divisions: the last are 1 px wide at 512 px, where a film stops resolving them too."""
+_HILUM_SPREAD = np.array([0.012, 0.045])
+"""Vessels leave the hilum along its height, not from one point."""
 _UNITS_TO_HEIGHT = 0.69
 """Height of one x unit in y units: vessels are grown in equal units so that angles mean angles."""
 
@@ -41,7 +43,15 @@ def _tree(rng: np.random.Generator, root: np.ndarray, side: int) -> list[tuple[P
     angles = np.deg2rad(np.linspace(-100, 105, 13) + rng.normal(0, 9, 13))
     for angle in angles:
         lower = np.sin(angle) > 0
-        _grow(rng, branches, root + rng.normal(0, 0.02, 2), float(angle), side, 0.019 if lower else 0.0145, 0)
+        _grow(
+            rng,
+            branches,
+            root + rng.normal(0, 1, 2) * _HILUM_SPREAD,
+            float(angle),
+            side,
+            0.019 if lower else 0.0145,
+            0,
+        )
     return branches
 
 
