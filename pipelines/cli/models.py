@@ -1,0 +1,63 @@
+"""`pdeseray models`: the named networks, their parameters and multiply-adds, and Table 1 of one of them."""
+
+import dataclasses
+import json
+
+import click
+
+from pipelines.records import UnusableInputError
+
+
+@click.command("models", help="List the networks of Table 4, or summarise one stage by stage.")
+@click.option("--summary", metavar="NAME", help="Print one network's stages as in the paper's Table 1.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
+def command(summary: str | None, as_json: bool) -> None:
+    """Print the catalogue of networks, or one network's stages."""
+    if summary is not None:
+        _summarise(summary, as_json=as_json)
+        return
+    from pdeseray_model.networks import catalogue
+
+    rows = catalogue()
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows]))
+        return
+    _print(
+        "Networks of Table 4 (multiply-adds of one 512 x 512 image)",
+        ("network", "parameters", "the paper's", "GMACs"),
+        [
+            (row.name, f"{row.parameters_n:,}", f"{row.paper_parameters / 1e6:.1f} M", f"{row.gmacs:.1f}")
+            for row in rows
+        ],
+    )
+
+
+def _summarise(name: str, *, as_json: bool) -> None:
+    from pdeseray_model.errors import UnusableError
+    from pdeseray_model.networks import named, summarise
+
+    try:
+        stages = summarise(named(name))
+    except UnusableError as error:
+        raise UnusableInputError(expected=error.expected, found=error.found, remedy=error.remedy) from error
+    if as_json:
+        fields = ("stage", "shape", "parameters_n")
+        click.echo(json.dumps([dict(zip(fields, stage, strict=True)) for stage in stages]))
+        return
+    _print(
+        f"{name} at 512 x 512, {sum(n for *_, n in stages):,} parameters in the stages shown",
+        ("stage", "output (channels, height, width)", "parameters"),
+        [(stage, " x ".join(map(str, shape)), f"{n:,}") for stage, shape, n in stages],
+    )
+
+
+def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for n, column in enumerate(columns):
+        table.add_column(column, justify="left" if n == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
