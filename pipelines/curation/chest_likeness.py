@@ -1,4 +1,4 @@
-"""How much an image looks like a frontal chest radiograph, and where in the frame the chest lies.
+"""How much an image looks like a frontal chest radiograph.
 
 Here: a drawn chest (two dark lungs, bright mediastinum and abdomen, dark air beside the neck) laid over an
 image at many positions and sizes, and the correlation of the best. It is geometry, not learning: it can be
@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PX = 32
-# A chest as most films frame it, and the range over which a film cut at a side still fits, its lungs beyond
-# the edge.
-_FRAMED = ((0.75, 0.85, 0.95, 1.05, 1.2), 0.15)
-_CUT = ((0.75, 0.85, 0.95, 1.05, 1.2, 1.4, 1.6), 0.3)
+# A chest as films frame it: its size against the frame, and how far it may lie from the middle.
+_SCALES = (0.75, 0.85, 0.95, 1.05, 1.2)
+_MOST_SHIFT = 0.15
 _SHIFT_STEP = 0.075
 # Width to height of a chest against the drawn one: beyond it, a stretched something else fits too.
 _MOST_STRETCH = 1.5
-# Where the lungs lie in the drawn chest, whose frame is 0 … 1 both ways: left, right, top, bottom.
-_LUNGS = (0.10, 0.90, 0.15, 0.75)
 
 
 @dataclass(frozen=True)
@@ -37,58 +34,44 @@ class Likeness:
     across : float64 array of shape (N,)
         The same after each row's mean is taken away: what is left is left-right structure, which horizontal
         bands, gradients and a lateral film do not share.
-    lungs_outside : float64 array of shape (N,)
-        The part of the frame's width or height by which the lungs reach beyond its edge; 0 where they lie
-        inside.
     """
 
     whole: NDArray[np.float64]
     across: NDArray[np.float64]
-    lungs_outside: NDArray[np.float64]
 
 
-def framed_likeness(images: NDArray[np.uint8]) -> Likeness:
-    """Fit a chest that lies within the frame to images (N, S, S), S ≥ 32."""
-    return _fit(images, _bank(*_FRAMED))
-
-
-def cut_likeness(images: NDArray[np.uint8]) -> Likeness:
-    """Fit a chest that may reach beyond the frame to images (N, S, S), S ≥ 32. More fits it by chance."""
-    return _fit(images, _bank(*_CUT))
-
-
-@dataclass(frozen=True)
-class _Bank:
-    """The drawn chest at M placements: unit vectors (M, 32 * 32), and each one's `lungs_outside` (M,)."""
-
-    whole: NDArray[np.float64]
-    across: NDArray[np.float64]
-    lungs_outside: NDArray[np.float64]
-
-
-def _fit(images: NDArray[np.uint8], bank: _Bank) -> Likeness:
+def chest_likeness(images: NDArray[np.uint8]) -> Likeness:
+    """Fit the drawn chest to images (N, S, S), S ≥ 32."""
+    bank = _bank()
     small = np.stack([cv2.resize(image, (_PX, _PX), interpolation=cv2.INTER_AREA) for image in images])
     small = small.astype(np.float64)
     whole = _unit(small) @ bank.whole.T
     best = whole.argmax(axis=1)
     across = np.einsum("ij,ij->i", _unit(_without_rows(small)), bank.across[best])
-    return Likeness(whole.max(axis=1), across, bank.lungs_outside[best])
+    return Likeness(whole.max(axis=1), across)
+
+
+@dataclass(frozen=True)
+class _Bank:
+    """The drawn chest at M placements: unit vectors of shape (M, 32 * 32)."""
+
+    whole: NDArray[np.float64]
+    across: NDArray[np.float64]
 
 
 @cache
-def _bank(scales: tuple[float, ...], most_shift: float) -> _Bank:
-    shifts = np.arange(-most_shift, most_shift + _SHIFT_STEP / 2, _SHIFT_STEP)
+def _bank() -> _Bank:
+    shifts = np.arange(-_MOST_SHIFT, _MOST_SHIFT + _SHIFT_STEP / 2, _SHIFT_STEP)
     placements = [
         (width, height, right, down)
-        for width in scales
-        for height in scales
+        for width in _SCALES
+        for height in _SCALES
         if max(width / height, height / width) < _MOST_STRETCH
         for right in shifts
         for down in shifts
     ]
     drawn = np.stack([_placed(*placement) for placement in placements])
-    outside = np.array([_lungs_outside(*placement) for placement in placements])
-    return _Bank(_unit(drawn), _unit(_without_rows(drawn)), outside)
+    return _Bank(_unit(drawn), _unit(_without_rows(drawn)))
 
 
 def _placed(width: float, height: float, right: float, down: float) -> NDArray[np.float64]:
@@ -108,17 +91,6 @@ def _ellipse(
     """Fill an ellipse with 1, falling softly to 0 over an eighth of its radius on both sides of its edge."""
     radius = np.hypot((x - center[0]) / radii[0], (y - center[1]) / radii[1])
     return np.asarray(1 / (1 + np.exp(np.minimum((radius - 1) * 8, 50))))
-
-
-def _lungs_outside(width: float, height: float, right: float, down: float) -> float:
-    left_edge, right_edge, top_edge, bottom_edge = _LUNGS
-    beyond = (
-        -((left_edge - 0.5) * width + 0.5 + right),
-        (right_edge - 0.5) * width + 0.5 + right - 1,
-        -((top_edge - 0.5) * height + 0.5 + down),
-        (bottom_edge - 0.5) * height + 0.5 + down - 1,
-    )
-    return max(0.0, *beyond)
 
 
 def _without_rows(small: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ THUMBNAIL_PX = 32
 _CHUNK_N = 512
 # Blur (in thumbnail pixels) that holds what all chest films share: lungs dark, mediastinum and abdomen
 # bright. Taking it away leaves edges of heart, ribs and diaphragm, which differ from film to film.
-_SHARED_ANATOMY_SIGMA = 2.0
+_SHARED_ANATOMY_SIGMA = 1.0
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -21,8 +21,8 @@ def publish(home: Path, version: str, right: float) -> None:
     folder.mkdir(exist_ok=True)
     with duckdb.connect(str(folder / f"{version}.duckdb")) as warehouse:
         warehouse.execute(
-            "CREATE TABLE statistics (cohort VARCHAR, figure VARCHAR, category VARCHAR, n BIGINT, value DOUBLE, "
-            "paper_value DOUBLE)"
+            "CREATE TABLE statistics (cohort VARCHAR, figure VARCHAR, category VARCHAR, n BIGINT, "
+            "value DOUBLE, paper_value DOUBLE)"
         )
         warehouse.execute(
             "INSERT INTO statistics VALUES ('siim', 'laterality', 'right', 9, ?, 55.34)", [right]

@@ -17,9 +17,11 @@ def rules(image: Image) -> list[str]:
     return [fault.rule for fault in faults_of(np.ascontiguousarray(image)[None])[0]]
 
 
-def cut(image: Image, *, left: float = 0.0, right: float = 0.0, top: float = 0.0) -> Image:
+def cut(
+    image: Image, *, left: float = 0.0, right: float = 0.0, top: float = 0.0, bottom: float = 0.0
+) -> Image:
     size = image.shape[0]
-    rest = image[int(top * size) :, int(left * size) : size - int(right * size)]
+    rest = image[int(top * size) : size - int(bottom * size), int(left * size) : size - int(right * size)]
     return np.asarray(cv2.resize(rest, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -52,7 +54,8 @@ def test_at_most_one_in_a_hundred_clean_films_has_a_finding(film: Film) -> None:
         ("cropped", lambda image: cut(image, left=0.25)),
         ("cropped", lambda image: cut(image, right=0.25)),
         ("cropped", lambda image: cut(image, top=0.30)),
-        ("not_frontal", lambda image: np.rot90(image)),
+        ("cropped", lambda image: cut(image, bottom=0.45)),
+        ("not_frontal", np.rot90),
         ("not_frontal", lambda image: lateral(image.shape[0])),
     ],
 )

@@ -300,7 +300,7 @@ def test_no_bin_is_further_from_its_share_than_the_largest_group(
 ) -> None:
     groups = [Group(str(at), ("none",) * size) for at, size in enumerate(sizes)]
     bins = allocate(groups, shares)
-    counts = Counter({at: 0 for at in range(len(shares))})
+    counts = Counter(dict.fromkeys(range(len(shares)), 0))
     for group in groups:
         counts[bins[group.key]] += len(group.strata)
     for at, share in enumerate(shares):
