@@ -55,7 +55,7 @@ def partial_path(place: Path) -> Path:
 
 
 def _remove_abandoned(place: Path) -> None:
-    for path in place.parent.glob(f".{place.name}.*{_PARTIAL}"):
+    for path in place.parent.glob(f".{place.name}.*{_PARTIAL}*"):
         owner = path.name.removeprefix(f".{place.name}.").split(".")[0]
         if owner.isdecimal() and not _is_alive(int(owner)):
             path.unlink(missing_ok=True)
