@@ -6,7 +6,7 @@ Progress goes to standard error, so that standard output holds the result alone.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.settings import Settings
 
@@ -97,7 +97,7 @@ class _Bars:
         self._task = self._bars.add_task("", total=None, stage="planning")
         self._stage, self._since = "", 0.0
 
-    def __enter__(self) -> "_Bars":
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -130,7 +130,7 @@ class _Lines:
         self._console = console
         self._stage, self._since, self._told = "", 0.0, 0.0
 
-    def __enter__(self) -> "_Lines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,7 @@
 """Which stages run together under which name."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -54,7 +55,7 @@ def _hospitals(cohorts: Sequence[Cohort]) -> list[Cohort]:
 
 def jobs(
     house: House, stages: Sequence[Stage[Work]]
-) -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+) -> list[Any]:
     """Return the jobs of `selections`, and ``contracts``."""
     descriptions = {
         "everything": "From files to evidence: every stage, with the models that the evidence page needs.",
@@ -63,7 +64,7 @@ def jobs(
         "cross_validation": "Five folds of each cohort's headline model.",
         "ablations": "Section 5.4's four claims, each taken away.",
     }
-    made: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition] = [
+    made: list[Any] = [
         dg.define_asset_job(
             job,
             selection=dg.AssetSelection.assets(*(dg.AssetKey(name.split("/")) for name in names)),

@@ -1,0 +1,67 @@
+# Two commands are all the set-up there is: `make demo` and `make test`. Everything else builds on the same .venv.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HOME_FOLDER := $(or $(PDESERAY_HOME),$(CURDIR)/.pdeseray)
+
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export NO_ALBUMENTATIONS_UPDATE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export GX_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.PHONY: help demo ui test test-all contracts lint bench clean environment
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) .env ## the whole chain on phantoms, minutes on two cores, and a summary
+	@$(BIN)/pdeseray demo
+
+ui: $(READY) .env ## Dagster's pages with the nightly schedule running, on loopback
+	@set -a; . ./.env; set +a; $(BIN)/dagster dev -h 127.0.0.1 -p 3000
+
+test: $(READY) ## tests that are not slow
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(READY) ## every test; those that need a service or a GPU skip with the reason
+	$(BIN)/pytest
+
+contracts: $(READY) ## every published table against its data contract
+	$(BIN)/python -m data_contracts
+
+lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) and mypy --strict
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY) ## ratios against named peers, measured here
+	@for one in benchmarks/*.py; do $(BIN)/python $$one || exit 1; done
+
+clean: ## forget the state (tables, models, runs), keep the environment
+	rm -rf "$(HOME_FOLDER)" .env
+
+environment: $(READY) ## only build .venv
+
+# albumentations and the text reader want two builds of one OpenCV: only the one without a display stays
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; found none on PATH"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "Python 3.11 or 3.12 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Building $(VENV) (about 3 minutes, 7 GB, once) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[ray,pacs,pixeltext,dev]" -c constraints.txt
+	$(BIN)/pip uninstall --quiet --yes opencv-python
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt opencv-python-headless
+	@touch $(READY)
+
+# plain `dagster dev` finds the same instance through this file
+.env: Makefile pipelines/orchestration/instance/dagster.yaml
+	@mkdir -p "$(HOME_FOLDER)/dagster"
+	@cp pipelines/orchestration/instance/dagster.yaml "$(HOME_FOLDER)/dagster/dagster.yaml"
+	@printf 'DAGSTER_HOME=%s\nPDESERAY_HOME=%s\n' "$(HOME_FOLDER)/dagster" "$(HOME_FOLDER)" > .env
