@@ -4,7 +4,6 @@ What belongs here: DICOM PS3.15 Annex E applied to one data set. What does not: 
 (`confidentiality`), the values that stand in (`values`), and describing what is left (`headers`).
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -19,7 +18,7 @@ from pipelines.dicom import values
 from pipelines.dicom.confidentiality import Action, Rule, is_graphics, profile
 from pipelines.dicom.encoding import Encoding, part10
 from pipelines.dicom.identity import Keyring
-from pipelines.dicom.reading import MAX_DEPTH, PARSING_FAULTS, PIXEL_DATA, number_of, quietly, text_of
+from pipelines.dicom.reading import MAX_DEPTH, PARSING_FAULTS, PIXEL_DATA, decoded, number_of, quietly, text_of
 from pipelines.records import Reason, RejectedError
 
 METHOD = "P-DeSeRay, DICOM PS3.15 2026c E.1-1"
@@ -60,13 +59,13 @@ class Deidentified:
     kept
         The top-level elements that stay, for describing them; sequences left out.
     audit
-        How often each action was applied to each attribute, at any depth: (tag, keyword, action) → count.
+        What was done to which attribute, at any depth: (tag, keyword, action). Never a value.
     """
 
     content: bytes
     radiograph_id: str
     kept: Dataset
-    audit: Counter[tuple[str, str | None, str]]
+    audit: frozenset[tuple[str, str | None, str]]
 
 
 @dataclass
@@ -78,11 +77,11 @@ class _Pass:
     patient_key: str
     encoding: Encoding
     signed: bool
-    audit: Counter[tuple[str, str | None, str]] = field(default_factory=Counter)
+    audit: set[tuple[str, str | None, str]] = field(default_factory=set)
     kept: dict[int, RawDataElement] = field(default_factory=dict)
 
     def note(self, tag: int, action: Action) -> None:
-        self.audit[(f"({tag >> 16:04X},{tag & 0xFFFF:04X})", _keyword(tag), str(action))] += 1
+        self.audit.add((_written(tag), _keyword(tag), str(action)))
 
 
 def deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
@@ -139,7 +138,7 @@ def _deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
     )
     kept = Dataset(dict(run.kept))
     kept.set_original_encoding(bool(implicit_vr), bool(little_endian))
-    return Deidentified(content, radiograph_id, kept, run.audit)
+    return Deidentified(content, radiograph_id, kept, frozenset(run.audit))
 
 
 def _elements(dataset: Dataset, run: _Pass, depth: int) -> dict[int, bytes]:
@@ -229,7 +228,7 @@ def _sequence(
         run.note(tag, rule.action)
         return run.encoding.sequence(tag, [b""] if rule.action is Action.REPLACED else [])
     items = []
-    for item in dataset[element.tag].value or []:
+    for item in decoded(element, dataset).value or []:
         done = _elements(item, run, depth + 1)
         items.append(b"".join(done[key] for key in sorted(done)))
     return run.encoding.sequence(tag, items)
@@ -365,6 +364,15 @@ def _dictionary_vrs(tag: int) -> tuple[str, ...]:
 
 
 @cache
+def _written(tag: int) -> str:
+    """Return a tag as the audit writes it; groups that go as a whole (private, curve, overlay) in one line."""
+    group, element = tag >> 16, tag & 0xFFFF
+    if is_graphics(tag):
+        return f"({group >> 8:02X}xx,xxxx)"
+    return f"({group:04X},xxxx)" if group % 2 else f"({group:04X},{element:04X})"
+
+
+@cache
 def _keyword(tag: int) -> str | None:
     rule = profile().get(tag)
     if rule is not None:
@@ -379,7 +387,9 @@ def _bytes_of(element: RawDataElement | DataElement) -> bytes:
     """Return the encoded value of an element that is no sequence."""
     if isinstance(element, RawDataElement):
         return element.value or b""
-    return str(element.value or "").encode()  # the SOP class, taken from the file meta group
+    if isinstance(element.value, str):  # the SOP class, taken from the file meta group
+        return element.value.encode()
+    raise TypeError("an element that was decoded before its data set was de-identified")
 
 
 def _text(value: bytes) -> str:

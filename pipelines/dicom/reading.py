@@ -145,7 +145,14 @@ def element_of(dataset: Dataset, keyword: str) -> DataElement | None:
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in dataset:
         return None
-    element = dataset.get_item(tag)
+    return decoded(dataset.get_item(tag), dataset)
+
+
+def decoded(element: RawDataElement | DataElement, dataset: Dataset) -> DataElement:
+    """Return an element decoded in its data set's character set.
+
+    `dataset[tag]` would put the decoded element in the raw one's place, and decode others beside it.
+    """
     if not isinstance(element, RawDataElement):
         return element
     charset = dataset.get_item(_CHARACTER_SET) if _CHARACTER_SET in dataset else None

@@ -133,6 +133,10 @@ def _files(root: UPath) -> Iterator[tuple[PurePosixPath, int, int]]:
 
 
 def _local_files(root: str) -> Iterator[tuple[PurePosixPath, int, int]]:
+    if Path(root).is_file():
+        details = Path(root).stat()
+        yield PurePosixPath(), details.st_size, details.st_mtime_ns
+        return
     seen: set[tuple[int, int]] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         status = Path(folder).stat()

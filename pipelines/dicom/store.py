@@ -7,7 +7,7 @@ knowing what the bytes are.
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from upath import UPath
@@ -73,6 +73,12 @@ class DicomStore:
     def has(self, key: str) -> bool:
         """Return whether an object is there."""
         return bool(self.path(key).exists())
+
+    def present(self, keys: Collection[str]) -> set[str]:
+        """Return which of these objects are there; one listing answers for a remote store."""
+        if isinstance(self.root, Path):
+            return {key for key in keys if self.has(key)}
+        return set(keys) & set(self.keys()) if keys else set()
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when it is not there."""

@@ -1,0 +1,127 @@
+"""De-identifying a folder into another one, outside any cohort.
+
+What belongs here: what `pdeseray deidentify` does. What does not: how it is asked for and shown.
+"""
+
+import csv
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from upath import UPath
+
+from pipelines.cohorts import Cohort
+from pipelines.dicom.identity import Keyring
+from pipelines.dicom.intake import take_in
+from pipelines.dicom.sources import list_sources
+from pipelines.dicom.store import DicomStore
+from pipelines.engine import Engine
+from pipelines.records import HELD_REASONS, Reason, Row, UnusableInputError
+
+_UNFINISHED = ".deidentifying"
+_AUDIT_COLUMNS = ("tag", "keyword", "action", "n")
+_REJECTION_COLUMNS = ("source_key", "reason", "detail")
+
+
+@dataclass(frozen=True)
+class Released:
+    """What became of a folder's files: taken_in = released + held + set_aside."""
+
+    taken_in: int
+    released: int
+    held: int
+    set_aside: int
+    reasons: dict[str, int]
+    seconds: float
+
+
+def release(source: Path, destination: Path, *, keyring: Keyring, engine: Engine) -> Released:
+    """De-identify the radiographs below a folder.
+
+    Parameters
+    ----------
+    source : Path
+        A folder, at any depth and with any file names, or one file.
+    destination : Path
+        Gets `<new SOP Instance UID>.dcm` for each radiograph, `deidentification_audit.csv` (tag, keyword, action
+        and the number of radiographs) and `rejections.csv` (keyed name of the file, reason, detail). Files of an
+        earlier run are replaced; nothing is visible half-written.
+    keyring : Keyring
+        The same key gives the same bytes.
+    engine : Engine
+        Works on several files at once.
+
+    Raises
+    ------
+    UnusableInputError
+        When there is nothing to read, or the destination lies in the source.
+    """
+    started = time.monotonic()
+    _require_apart(source, destination)
+    cohort = Cohort(name="folder", role="finetune", radiographs=(str(source),))
+    sources = list_sources(cohort, keyring)
+    _make_folder(destination)
+    unfinished = destination / _UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    store = DicomStore(UPath(unfinished / "store"))
+    try:
+        intake = take_in(
+            sources,
+            cohort_name=cohort.name,
+            keyring=keyring,
+            store=store,
+            engine=engine,
+            journal=unfinished / "journal.sqlite",
+        )
+        for row in intake.instances:
+            target = destination / f"{row['radiograph_id']}.dcm"
+            os.replace(str(store.path(row["store_key"])), target)
+        _write_csv(destination / "deidentification_audit.csv", _AUDIT_COLUMNS, intake.audit)
+        _write_csv(destination / "rejections.csv", _REJECTION_COLUMNS, intake.rejections)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    reasons = Counter(row["reason"] for row in intake.rejections)
+    held = sum(n for reason, n in reasons.items() if Reason(reason) in HELD_REASONS)
+    return Released(
+        taken_in=len(sources),
+        released=len(intake.instances),
+        held=held,
+        set_aside=len(intake.rejections) - held,
+        reasons=dict(sorted(reasons.items())),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _require_apart(source: Path, destination: Path) -> None:
+    if destination.resolve().is_relative_to(source.resolve()):
+        raise UnusableInputError(
+            expected="a destination outside the source",
+            found="DST lies in SRC",
+            remedy="name another folder: what is written would be taken in by the next run",
+        )
+
+
+def _make_folder(destination: Path) -> None:
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnusableInputError(
+            expected="a folder to write to",
+            found=f"{destination} cannot be made ({error.strerror})",
+            remedy="name a folder that may be written to",
+        ) from None
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text.getvalue(), encoding="utf-8")
+    beside.replace(path)
