@@ -27,6 +27,7 @@ def command(
     context: click.Context,
     source: Path,
     destination: Path,
+    *,
     workers: int | None,
     key: Path | None,
     as_json: bool,

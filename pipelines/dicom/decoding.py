@@ -7,14 +7,13 @@ values mean on a screen (`rendering`).
 import hashlib
 import struct
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from pipelines.dicom.reading import PARSING_FAULTS, PIXEL_DATA, number_of, quietly
 from pipelines.records import Reason, RejectedError
@@ -45,7 +44,9 @@ _DISTRIBUTIONS = {
 _FAULTS = (*PARSING_FAULTS, MemoryError, RuntimeError)
 
 _JPEG_START, _J2K_START, _JP2_START = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
-_SOF_MARKERS = frozenset([*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7])
+_SOF_MARKERS = frozenset(
+    [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7]
+)
 
 Pixels = NDArray[np.generic]
 
@@ -83,7 +84,8 @@ def decode(dataset: Dataset) -> tuple[Pixels, str]:
             pixels, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, decoding_plugin=plugin)
         except _FAULTS as error:
             raise RejectedError(
-                Reason.UNDECODABLE, f"{syntax.name}: the pixel data cannot be decoded ({type(error).__name__})"
+                Reason.UNDECODABLE,
+                f"{syntax.name}: the pixel data cannot be decoded ({type(error).__name__})",
             ) from None
     shape = (number_of(dataset, "Rows"), number_of(dataset, "Columns"))
     if pixels.shape != shape:
@@ -147,5 +149,5 @@ def code_stream_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _syntax_name(syntax: Any) -> str:  # noqa: ANN401 - a UID or any text
-    return syntax.name if syntax in uid.UID_dictionary else "that is not in the standard"
+def _syntax_name(syntax: uid.UID) -> str:
+    return syntax.name if syntax.name != syntax else "that is not in the standard"

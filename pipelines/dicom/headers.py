@@ -58,7 +58,9 @@ _NOT_ATTRIBUTES = frozenset(
         "StudyDate",
     ]
 )
-_SIMPLE_VRS = frozenset(["AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UL", "US"])
+_SIMPLE_VRS = frozenset(
+    ["AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UL", "US"]
+)
 _LONGEST_ATTRIBUTE = 256
 
 

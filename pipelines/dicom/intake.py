@@ -83,9 +83,7 @@ def take_in(
         `len(instances) + len(rejections) == len(sources)`, always.
     """
     known = Journal(journal, _version(keyring))
-    outcomes: dict[str, _Outcome] = {
-        key: json.loads(text) for key, text in known.outcomes(sources).items()
-    }
+    outcomes: dict[str, _Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
     here = store.present({outcome["store_key"] for outcome in outcomes.values() if "store_key" in outcome})
     pending = [
         source
@@ -225,9 +223,7 @@ def _clash(outcome: _Outcome, files: set[str], pixels_of: Mapping[str, str]) -> 
         return Rejection(
             Reason.DUPLICATE_FILE, "the same SOP instance and pixels as an earlier file, in another file"
         )
-    return Rejection(
-        Reason.UID_CONFLICT, "the SOP Instance UID of an earlier file, with other pixels"
-    )
+    return Rejection(Reason.UID_CONFLICT, "the SOP Instance UID of an earlier file, with other pixels")
 
 
 def _instance(row: Row, store_key: str, source: SourceFile, cohort_name: str) -> Row:

@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 256 * 2**20
 """Four times the largest radiograph in use (43 cm at 0.1 mm, 16 bit: 37 MB), rounded up."""
 MAX_INFLATED_BYTES = 256 * 2**20
 MAX_PIXELS = 64 * 2**20
-"""8192 × 8192: no detector for chest radiographs comes near it."""
+"""8192 x 8192: no detector for chest radiographs comes near it."""
 MAX_DEPTH = 16
 """Sequences in sequences; structured reports, the deepest objects in use, stay below ten."""
 
@@ -44,7 +44,7 @@ SOP_CLASSES = {
 }
 
 PIXEL_DATA = 0x7FE00010
-_CHARACTER_SET = 0x00080005
+_CHARACTER_SET, _SOP_CLASS = 0x00080005, 0x00080016
 PARSING_FAULTS = (
     ValueError,
     LookupError,
@@ -106,7 +106,9 @@ def read(source: bytes) -> Dataset:
         try:
             return _parse(source)
         except RecursionError:
-            raise _too_deep() from None
+            raise RejectedError(
+                Reason.UNREADABLE, f"sequences nested deeper than {MAX_DEPTH} levels"
+            ) from None
         except PARSING_FAULTS as error:
             raise RejectedError(
                 Reason.UNREADABLE, f"not parsable as DICOM ({type(error).__name__})"
@@ -155,9 +157,7 @@ def decoded(element: RawDataElement | DataElement, dataset: Dataset) -> DataElem
     """
     if not isinstance(element, RawDataElement):
         return element
-    charset = dataset.get_item(_CHARACTER_SET) if _CHARACTER_SET in dataset else None
-    names = convert_raw_data_element(charset).value if isinstance(charset, RawDataElement) else None
-    return convert_raw_data_element(element, encoding=convert_encodings(names), ds=dataset)
+    return convert_raw_data_element(element, encoding=dataset.original_character_set, ds=dataset)
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
@@ -197,10 +197,6 @@ def _class_name(dataset: Dataset) -> str:
     return name if name.endswith("Storage") or " Storage - " in name else "an object of unknown class"
 
 
-def _too_deep() -> RejectedError:
-    return RejectedError(Reason.UNREADABLE, f"sequences nested deeper than {MAX_DEPTH} levels")
-
-
 def _parse(source: bytes) -> Dataset:
     stream = BytesIO(source)
     stream.seek(_start_of_elements(source))
@@ -212,8 +208,8 @@ def _parse(source: bytes) -> Dataset:
     dataset = _dataset(stream, syntax)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax.uid)
-    if 0x00080016 not in dataset and (sop_class := _uid_in(meta.get(0x00020002))):
-        dataset.add_new(0x00080016, "UI", sop_class)
+    if _SOP_CLASS not in dataset and (sop_class := _uid_in(meta.get(0x00020002))):
+        dataset.add_new(_SOP_CLASS, "UI", sop_class)
     return dataset
 
 
@@ -229,7 +225,7 @@ def _start_of_elements(source: bytes) -> int:
 def _meta_elements(stream: BytesIO) -> list[RawDataElement | DataElement]:
     def beyond(tag: BaseTag, vr: str | None, length: int) -> bool:
         del vr, length
-        return tag >> 16 not in (0x0000, 0x0002)
+        return int(tag) >> 16 not in (0x0000, 0x0002)
 
     return list(data_element_generator(stream, is_implicit_VR=False, is_little_endian=True, stop_when=beyond))
 
@@ -274,7 +270,7 @@ def _syntax(declared: str, stream: BytesIO) -> _Syntax:
 def _dataset(stream: BytesIO, syntax: _Syntax) -> Dataset:
     def at_pixel_data(tag: BaseTag, vr: str | None, length: int) -> bool:
         del vr, length
-        return tag >= PIXEL_DATA
+        return int(tag) >= PIXEL_DATA
 
     size = stream.getbuffer().nbytes
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
@@ -292,7 +288,9 @@ def _dataset(stream: BytesIO, syntax: _Syntax) -> Dataset:
         if pixels is not None:
             elements[pixels.tag] = pixels
     dataset = Dataset(elements)
-    dataset.set_original_encoding(syntax.implicit_vr, syntax.little_endian)
+    charset = dataset.get_item(_CHARACTER_SET) if _CHARACTER_SET in dataset else None
+    names = convert_raw_data_element(charset).value if isinstance(charset, RawDataElement) else None
+    dataset.set_original_encoding(syntax.implicit_vr, syntax.little_endian, convert_encodings(names))
     return dataset
 
 

@@ -80,7 +80,7 @@ def release(source: Path, destination: Path, *, keyring: Keyring, engine: Engine
         )
         for row in intake.instances:
             target = destination / f"{row['radiograph_id']}.dcm"
-            os.replace(str(store.path(row["store_key"])), target)
+            Path(str(store.path(row["store_key"]))).replace(target)
         _write_csv(destination / "deidentification_audit.csv", _AUDIT_COLUMNS, intake.audit)
         _write_csv(destination / "rejections.csv", _REJECTION_COLUMNS, intake.rejections)
     finally:

@@ -4,7 +4,7 @@ What belongs here: the grey-scale chain of DICOM PS3.4 annex N (modality, VOI, p
 to 8 bit, the stretch to a square, and the way back to native pixels. What does not: decoding (`decoding`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from pipelines.dicom.decoding import Pixels, decode
 from pipelines.dicom.reading import (
@@ -49,7 +49,7 @@ class Rendered:
     image
         uint8 of shape (size, size): black is 0; bone is white, whatever the photometric interpretation.
     to_native
-        Six numbers, row-major 2 × 3: native (x, y) = M @ (x, y, 1), both in pixels whose centres have whole
+        Six numbers, two rows of three: native (x, y) = M @ (x, y, 1), both in pixels whose centres have whole
         coordinates, (0, 0) being the centre of the upper left one.
     decoder
         What decoded the pixels.
@@ -89,9 +89,7 @@ def render(content: bytes, size_px: int) -> Rendered:
     image = cv2.resize(
         native, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
-    return Rendered(
-        np.asarray(image, np.uint8), to_native_of(rows, columns, size_px), decoder, windowing
-    )
+    return Rendered(np.asarray(image, np.uint8), to_native_of(rows, columns, size_px), decoder, windowing)
 
 
 def to_native_of(rows: int, columns: int, size_px: int) -> tuple[float, ...]:
@@ -262,16 +260,14 @@ def _windowed(values: _Levels, centre: float, width: float, function: str) -> _L
     return np.clip((values - (centre - _ROUNDING)) / (width - 1) + _ROUNDING, 0, 1)
 
 
-def _robust_range(
-    dataset: Dataset, stored: Pixels, values: _Levels, pixels: Pixels
-) -> tuple[float, float]:
+def _robust_range(dataset: Dataset, stored: Pixels, values: _Levels, pixels: Pixels) -> tuple[float, float]:
     """Return the percentiles of the modality values, without the padding that the header names."""
     counts = np.bincount(pixels.ravel(), minlength=len(stored))
     padding = number_of(dataset, "PixelPaddingValue")
     if padding is not None:
         without = np.where(stored == padding, 0, counts)
         counts = without if without.any() else counts
-    order: Sequence[int] = np.argsort(values, kind="stable")
+    order = np.argsort(values, kind="stable")
     shares = np.cumsum(counts[order]) / counts.sum() * 100
     low, high = (values[order[int(np.searchsorted(shares, share))]] for share in PERCENTILES)
     return float(low), float(high)

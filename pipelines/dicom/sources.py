@@ -14,6 +14,7 @@ from upath import UPath
 
 from pipelines.cohorts import Cohort
 from pipelines.dicom.identity import Keyring
+from pipelines.lake.files import local_path
 from pipelines.records import UnusableInputError
 
 Role = Literal["train", "test"]
@@ -117,13 +118,14 @@ def _existing(root: UPath, cohort: Cohort) -> UPath:
             found=f"nothing at {root}",
             remedy="correct the path, or mount what it points to",
         )
-    return root.absolute() if isinstance(root, Path) else root
+    return root.absolute() if local_path(root) is not None else root
 
 
 def _files(root: UPath) -> Iterator[tuple[PurePosixPath, int, int]]:
     """Yield path below the root, size and time of change of each file that is not hidden."""
-    if isinstance(root, Path):
-        yield from _local_files(str(root))
+    folder = local_path(root)
+    if folder is not None:
+        yield from _local_files(str(folder))
         return
     base = root.path.rstrip("/")
     for name, details in root.fs.find(root.path, detail=True).items():

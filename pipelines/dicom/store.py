@@ -5,12 +5,11 @@ knowing what the bytes are.
 """
 
 import hashlib
-import os
-import secrets
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 from upath import UPath
+
+from pipelines.lake.files import local_path, write_bytes
 
 _SUFFIX = ".dcm"
 _KEY_CHARACTERS = 64
@@ -38,14 +37,7 @@ class DicomStore:
         path = self.path(key)
         if path.exists():
             return key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place under a name of its own: two workers may store the same object at once
-        beside = path.with_name(f".{key}.{secrets.token_hex(4)}")
-        beside.write_bytes(content)
-        if isinstance(path, Path):
-            os.replace(str(beside), str(path))
-        else:
-            path.fs.mv(beside.path, path.path)
+        write_bytes(path, content)
         return key
 
     def get(self, key: str) -> bytes:
@@ -76,7 +68,7 @@ class DicomStore:
 
     def present(self, keys: Collection[str]) -> set[str]:
         """Return which of these objects are there; one listing answers for a remote store."""
-        if isinstance(self.root, Path):
+        if local_path(self.root) is not None:
             return {key for key in keys if self.has(key)}
         return set(keys) & set(self.keys()) if keys else set()
 

@@ -18,15 +18,68 @@ _ZONE = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
 _WORD = re.compile(r"[A-Za-z]+")
 
 VOCABULARY = frozenset(
-    # body part
-    "chest thorax thoracic lung lungs rib ribs clavicle sternum abdomen shoulder spine "
-    # projection and position
-    "pa ap lateral lat oblique frontal decubitus lordotic posteroanterior anteroposterior "
-    "erect upright standing supine sitting semierect prone "
-    # side, respiration, view
-    "left right bilateral inspiration expiration view views projection position "
-    # how and with what
-    "portable mobile bedside xray radiograph radiography image cr dx dr digital adult pediatric grid bucky".split()
+    [
+        # body part
+        *(
+            "chest",
+            "thorax",
+            "thoracic",
+            "lung",
+            "lungs",
+            "rib",
+            "ribs",
+            "clavicle",
+            "sternum",
+            "abdomen",
+            "shoulder",
+            "spine",
+        ),
+        # projection
+        *(
+            "pa",
+            "ap",
+            "lateral",
+            "lat",
+            "oblique",
+            "frontal",
+            "decubitus",
+            "lordotic",
+            "posteroanterior",
+            "anteroposterior",
+        ),
+        # position of the patient
+        *("erect", "upright", "standing", "supine", "sitting", "semierect", "prone"),
+        # side, respiration, view
+        *(
+            "left",
+            "right",
+            "bilateral",
+            "inspiration",
+            "expiration",
+            "view",
+            "views",
+            "projection",
+            "position",
+        ),
+        # how and with what
+        *(
+            "portable",
+            "mobile",
+            "bedside",
+            "xray",
+            "radiograph",
+            "radiography",
+            "image",
+            "cr",
+            "dx",
+            "dr",
+            "digital",
+            "adult",
+            "pediatric",
+            "grid",
+            "bucky",
+        ),
+    ]
 )
 """Words that say what was radiographed and how, and nothing of whom."""
 
