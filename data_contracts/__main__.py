@@ -38,8 +38,9 @@ def look(
     """
     if table is not None and table not in contracts():
         raise CannotLookError(
-            f"expected a table that has a contract; found {table!r}."
-            f" What to do: name one of {', '.join(contracts())}"
+            expected="a table that has a contract",
+            found=repr(table),
+            remedy=f"name one of {', '.join(contracts())}",
         )
     needed = None if table is None else {table, *contracts()[table].needs}
     if tables is not None:
@@ -70,7 +71,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def as_json(verdicts: Sequence[Verdict]) -> str:
+def as_json_text(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as one JSON object."""
     n = len(broken(verdicts))
     return json.dumps(
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotLookError as error:
         sys.stderr.write(f"{error}\n")
         return COULD_NOT_LOOK
-    sys.stdout.write((as_json if asked.json else summary)(verdicts) + "\n")
+    sys.stdout.write((as_json_text if asked.json else summary)(verdicts) + "\n")
     return BROKEN if broken(verdicts) else HOLD
 
 

@@ -17,6 +17,12 @@ from data_contracts.contract import contracts
 class CannotLookError(Exception):
     """There is nothing to judge, or it cannot be read: says what was expected, found, and what to do."""
 
+    def __init__(self, *, expected: str, found: str, remedy: str) -> None:
+        super().__init__(f"expected {expected}; found {found}. What to do: {remedy}")
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+
 
 def read_warehouse(link: Path, names: Iterable[str] | None = None) -> dict[str, pa.Table]:
     """Return the tables of a warehouse, read-only.
@@ -31,7 +37,9 @@ def read_warehouse(link: Path, names: Iterable[str] | None = None) -> dict[str, 
     """
     if not link.exists():
         raise CannotLookError(
-            f"expected a published warehouse at {link}; found nothing. What to do: publish one with `pdeseray run`"
+            expected=f"a published warehouse at {link}",
+            found="nothing",
+            remedy="publish one with `pdeseray run`",
         )
     try:
         with duckdb.connect(str(link.resolve()), read_only=True) as connection:
@@ -47,8 +55,9 @@ def read_warehouse(link: Path, names: Iterable[str] | None = None) -> dict[str, 
             }
     except duckdb.Error as error:
         raise CannotLookError(
-            f"expected a DuckDB warehouse at {link}; found {type(error).__name__}."
-            " What to do: publish it again with `pdeseray run`"
+            expected=f"a DuckDB warehouse at {link}",
+            found=type(error).__name__,
+            remedy="publish it again with `pdeseray run`",
         ) from error
 
 
@@ -59,7 +68,9 @@ def read_parquet(folder: Path, names: Iterable[str] | None = None) -> dict[str, 
     """
     if not folder.is_dir():
         raise CannotLookError(
-            f"expected a folder of tables at {folder}; found none. What to do: name another"
+            expected=f"a folder of tables at {folder}",
+            found="none",
+            remedy="name the folder of the lake's tables",
         )
     wanted = set(contracts() if names is None else names)
     return {
@@ -72,10 +83,11 @@ def read_parquet(folder: Path, names: Iterable[str] | None = None) -> dict[str, 
 def _read_parts(parts: list[Path], schema: pa.Schema) -> pa.Table:
     try:
         tables = [pq.read_table(part, partitioning=None) for part in parts]
-    except (pa.ArrowInvalid, OSError) as error:
+        # Parts of another schema are put together where that is possible: the verdict on types names what differs.
+        return pa.concat_tables(tables, promote_options="permissive") if tables else schema.empty_table()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         raise CannotLookError(
-            f"expected Parquet in {parts[0].parent}; found {type(error).__name__}."
-            " What to do: run the stage that writes it again"
+            expected=f"Parquet parts of one schema in {parts[0].parent}",
+            found=type(error).__name__,
+            remedy="run the stages that write them again",
         ) from error
-    # Parts of another schema are put together as they are: the verdict on types names what differs.
-    return pa.concat_tables(tables, promote_options="permissive") if tables else schema.empty_table()
