@@ -110,7 +110,7 @@ def training_curves(key: str, train: Curve, validation: Curve, *, best_epoch: in
         )
         if best_epoch is not None and best_epoch in validation.x:
             best = validation.y[list(validation.x).index(best_epoch)]
-            ring = {
+            ring: dict[str, Any] = {
                 "markersize": 10,
                 "markerfacecolor": "none",
                 "markeredgecolor": _SERIES[1],

@@ -23,6 +23,7 @@ REFERENCE_BGR = (178, 114, 0)
 PREDICTION_BGR = (0, 159, 230)
 SHEET_BYTES = 60_000
 _GAP_PX = 4
+_HALF = 0.5  # of a pixel covered
 
 
 def sheet_png(
@@ -71,7 +72,7 @@ def outlined(image: Pixels, reference: Mask | None, prediction: Mask | None, *, 
             # cut at a half after shrinking, so that thin findings keep their shape
             share = cv2.resize(mask.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_AREA)
             contours, _ = cv2.findContours(
-                (share >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+                (share >= _HALF).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
             )
             cv2.drawContours(picture, contours, -1, colour, thickness=max(1, side_px // 160))
     return np.asarray(picture, dtype=np.uint8)

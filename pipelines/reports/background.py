@@ -1,0 +1,189 @@
+"""The page's part behind the numbers: what differs from the paper, where each number came from, what it cannot say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.modelling.comparison import LEAST_POSITIVES_N
+from pipelines.reports.markup import Html, bullets, join, paragraph, section, table, tag
+from pipelines.reports.material import PROTOCOLS, Material
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOT_A_DEVICE = "For research only. Not a medical device: nobody's care may depend on anything on this page."
+
+# settings that change speed or what is written down, and never a result
+_WITHOUT_EFFECT = frozenset(
+    {
+        "threads",
+        "workers",
+        "channels_last",
+        "log_every_steps",
+        "state_every_steps",
+        "overlays_n",
+        "overlay_every_epochs",
+    }
+)
+_SHORT = 12  # digits of a digest that a person compares
+_SILENT = (
+    (
+        "Checkpoint",
+        "The paper chose among models on the test set; here the validation fold (fold 0) alone chooses.",
+    ),
+    ("Validation images", "Never augmented; the paper's Table 2 says that they were."),
+    (
+        "Detection gate",
+        "3,500 pixels at 512 \u00d7 512, the whole mask, as in section 4.5; see each table's oracle row.",
+    ),
+    (
+        "Resolution",
+        "Presence comes from the 1,024 \u00d7 1,024 mask; overlap and the gate are measured at 512 \u00d7 512.",
+    ),
+    (
+        "Masks of several readers or rows",
+        "Their union for SIIM's rows; the majority of readers for a hospital.",
+    ),
+    (
+        "Intervals",
+        "95 %, by a bootstrap that draws patients; Wilson's where a share is 0 or 1. The paper has none.",
+    ),
+    ("Scores without a positive call", "Precision, F1 and F2 are then 0 and named undefined."),
+)
+
+
+def deviations_section(material: Material) -> Html:
+    """List every setting of every model that differs from the paper's profile, then what the paper leaves open."""
+    rows = [row for model in material.models for row in _deviations(material, model)]
+    return section(
+        "deviations",
+        "What differs from the paper",
+        table(
+            ("model: setting", "the paper", "here"),
+            rows,
+            caption=f"Profile {material.settings.profile}. Settings that cannot change a result are left out.",
+        ),
+        tag("h3", "Where the paper is silent or odd"),
+        tag("ul", *(tag("li", tag("b", f"{name}: "), text) for name, text in _SILENT)),
+    )
+
+
+def deviations(description: Mapping[str, Any], paper: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Compare the network and recipe of a training with the paper's: (setting, the paper's, ours) where they differ."""
+    found = []
+    for part in ("network", "recipe"):
+        ours, theirs = description[part], paper[part]
+        found += [
+            (key.replace("_", " "), _said(theirs.get(key)), _said(value))
+            for key, value in ours.items()
+            if key not in _WITHOUT_EFFECT and value != theirs.get(key)
+        ]
+    return found
+
+
+def _deviations(material: Material, model: str) -> list[tuple[str, str, str]]:
+    from pdeseray_model.config import PROFILES
+
+    description = material.description(model)
+    if description is None:
+        return []
+    row = material.models[model]
+    network, recipe = PROFILES["paper"](row["name"], fine_tuning=row["parent_model_id"] is not None)
+    paper = {"network": network.to_dict(), "recipe": {**recipe.to_dict(), "loss": row["loss"]}}
+    found = deviations(description, paper)
+    init = description.get("init")
+    if init == "random":
+        found.append(("initialisation", "ImageNet", "random"))
+    return [(f"{model}: {setting}", theirs, ours) for setting, theirs, ours in found]
+
+
+def _said(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    return str(value).replace("_", " ")
+
+
+def lineage_section(material: Material) -> Html:
+    """List what each stage made, and from which versions of what."""
+    rows = [
+        (
+            stage["asset"],
+            tag("code", stage["data_version"][:_SHORT]),
+            tag("code", stage["run_key"][:_SHORT]),
+            tag("code", stage["code_version"][:_SHORT]),
+            tag("small", join((_input(one) for one in stage["inputs"]), ", ")),
+        )
+        for stage in material.stages
+    ]
+    models = [
+        (
+            name,
+            row["cohort"],
+            row["init"] if row["parent_model_id"] is None else f"from {row['parent_model_id']}",
+            f"{row['parameters_n']:,}",
+            str(row["seed"]),
+            tag("code", row["weights_sha256"][:_SHORT]),
+        )
+        for name, row in material.models.items()
+    ]
+    return section(
+        "lineage",
+        "Where each number came from",
+        paragraph(
+            "The same run key gives the same data version. Seconds, times, Dagster and MLflow runs of each stage are "
+            "in the table ",
+            tag("code", "stages"),
+            " and the view ",
+            tag("code", "lineage"),
+            " of the warehouse; they are left out here, so that this page changes only when a result does.",
+        ),
+        table(
+            ("model", "trained on", "start", "parameters", "seed", "weights"),
+            models,
+            caption="Models on this page.",
+        ),
+        table(
+            ("asset", "data version", "run key", "code", "made from"),
+            rows,
+            caption="First digits of digests; in full in the warehouse.",
+        ),
+    )
+
+
+def _input(one: Mapping[str, str]) -> Html:
+    return join([one["asset"], " ", tag("code", one["data_version"][:8])])
+
+
+def limits(material: Material) -> list[str]:
+    """Say what these numbers cannot show, as far as the tables know it."""
+    found = []
+    made = [cohort.name for cohort in material.cohorts if cohort.is_phantom]
+    if made:
+        found.append(
+            f"{' and '.join(made)} {'are' if len(made) > 1 else 'is'} made by a program: the numbers show that the "
+            "chain works, and say nothing about patients."
+        )
+    for cohort in material.cohorts:
+        for protocol in material.protocols(cohort.name):
+            n = material.positives_n(cohort.name, protocol)
+            if n < LEAST_POSITIVES_N:
+                what = f"{n} radiographs with pneumothorax"
+                found.append(f"{cohort.name}, {PROTOCOLS[protocol]}: {what}, too few to decide by.")
+    if material.settings.profile != "paper":
+        found.append(
+            "The networks are scaled down and trained for minutes; the paper's values stand beside them for "
+            "orientation, not for comparison."
+        )
+    found += [
+        "Only frontal chest radiographs were looked at; nothing is known of lateral views, children or other devices.",
+        "The reference is what readers marked on the same radiographs, not computed tomography.",
+        "Subgroups are small; their intervals are not corrected for how many there are.",
+    ]
+    return found
+
+
+def limits_section(material: Material) -> Html:
+    """Close with what these numbers cannot show."""
+    return section("limits", "Limits", bullets(limits(material)), paragraph(tag("b", NOT_A_DEVICE)))
