@@ -1,14 +1,16 @@
 """``pdeseray phantoms``: make a synthetic cohort on disk."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.progress import Progress, TaskID
+
+    from pipelines.engine import ProgressSink
 
 
 @click.command(name="phantoms")
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes; default: one a core.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
-def command(kind: str, n: int, seed: int, out: Path, workers: int | None, as_json: bool) -> None:
+def command(  # noqa: PLR0917 - click hands them over by name
+    kind: str, n: int, seed: int, out: Path, workers: int | None, as_json: bool
+) -> None:
     """Write synthetic chest radiographs with known truth, shaped as SIIM's files or as a hospital's export.
 
     Beside OUT stand OUT.truth.parquet (what is true of each file) and OUT.json (what it was made from).
@@ -57,8 +61,8 @@ def command(kind: str, n: int, seed: int, out: Path, workers: int | None, as_jso
     )
 
 
-def _shown_on(bar: "Progress") -> "Callable[[str, int, int], None]":
-    tasks: "dict[str, TaskID]" = {}
+def _shown_on(bar: Progress) -> ProgressSink:
+    tasks: dict[str, TaskID] = {}
 
     def show(label: str, done: int, total: int) -> None:
         if label not in tasks:

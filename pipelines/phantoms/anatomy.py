@@ -50,6 +50,19 @@ class Pose:
     tension: float = 0.0
 
 
+@dataclass(frozen=True)
+class Scene:
+    """One film's patient and pose, and the frame at which they are being drawn."""
+
+    anatomy: Anatomy
+    pose: Pose
+    frame: Frame
+
+    def resized(self, rows: int, columns: int) -> "Scene":
+        """Return the same scene drawn at another size."""
+        return Scene(self.anatomy, self.pose, self.frame.resized(rows, columns))
+
+
 def draw_anatomy(rng: np.random.Generator, *, is_female: bool) -> Anatomy:
     """Draw a patient."""
     return Anatomy(
@@ -113,8 +126,9 @@ _DOME = np.array(
 """Diaphragm from the costophrenic angle to the midline."""
 
 
-def wall(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+def wall(scene: Scene, side: int) -> Points:
     """Return the inner chest wall of one side, apex to costophrenic angle."""
+    anatomy, pose = scene.anatomy, scene.pose
     curve = _WALL.copy()
     swell = 0.03 * pose.tension if side == pose.tension_side else 0.0
     curve[4:, 0] *= 1.0 + swell
@@ -124,8 +138,9 @@ def wall(anatomy: Anatomy, pose: Pose, side: int) -> Points:
     return smooth(curve)
 
 
-def dome(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+def dome(scene: Scene, side: int) -> Points:
     """Return the diaphragm of one side, costophrenic angle to midline."""
+    anatomy, pose = scene.anatomy, scene.pose
     curve = _DOME.copy()
     drop = _diaphragm_drop(anatomy, pose, side)
     curve[:, 1] += drop
@@ -133,23 +148,25 @@ def dome(anatomy: Anatomy, pose: Pose, side: int) -> Points:
         curve[1:, 1] = curve[1:, 1] * (1 - 0.5 * pose.tension) + (1.0 + drop) * 0.5 * pose.tension
     curve[:, 0] *= side * (1.03 if side == pose.tension_side else 1.0)
     curve[:, 0] += spine_x(anatomy, curve[:, 1])
-    curve[0] = wall(anatomy, pose, side)[-1]
+    curve[0] = wall(scene, side)[-1]
     return smooth(curve)
 
 
-def lung(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+def lung(scene: Scene, side: int) -> Points:
     """Return the outline of one lung's air, which reaches behind the heart to near the midline."""
-    return np.vstack([wall(anatomy, pose, side), dome(anatomy, pose, side)])
+    return np.vstack([wall(scene, side), dome(scene, side)])
 
 
-def hilum(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+def hilum(scene: Scene, side: int) -> Points:
     """Return (1, 2): where the vessels of one side spring from; the left one stands higher."""
+    anatomy, pose = scene.anatomy, scene.pose
     y = 0.475 if side < 0 else 0.445
     return np.array([[side * 0.215 + spine_x(anatomy, y) + mediastinal_shift(pose), y]])
 
 
-def mediastinum(anatomy: Anatomy, pose: Pose) -> Points:
+def mediastinum(scene: Scene) -> Points:
     """Return the outline of heart, great vessels and mediastinum, neck to diaphragm."""
+    anatomy, pose = scene.anatomy, scene.pose
     heart = anatomy.heart * (1.15 if pose.view == "AP" else 1.0)
     knob = anatomy.knob
     broad = 1.12 if pose.view == "AP" else 1.0
@@ -170,8 +187,9 @@ def mediastinum(anatomy: Anatomy, pose: Pose) -> Points:
     return outline
 
 
-def body(anatomy: Anatomy, pose: Pose) -> Points:
+def body(scene: Scene) -> Points:
     """Return the outline of neck, shoulders, upper arms and trunk."""
+    anatomy, pose = scene.anatomy, scene.pose
     fat = 0.10 * (anatomy.stoutness - 1.0)
     raised = pose.shrug
     side = np.array(

@@ -4,24 +4,25 @@ Cases are drawn by quota (systematic sampling), so that a cohort of a few hundre
 shares and sizes; which film gets what is left to chance. No pixels here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.phantoms.anatomy import View
-from pipelines.phantoms.pixels import Finding
-from pipelines.phantoms.pneumothorax import Form
+from pipelines.phantoms.anatomy import Anatomy, View, draw_anatomy
+from pipelines.phantoms.pneumothorax import Finding, Form
 
 Kind = Literal["siim", "tmc"]
 Role = Literal["train", "test"]
 Laterality = Literal["right", "left", "bilateral", "none"]
 
+Name = TypeVar("Name", bound=str)
 KINDS: tuple[Kind, ...] = ("siim", "tmc")
-_PATIENT_STREAM, _PLAN_STREAM = 1, 2
+_PATIENT_STREAM, _PLAN_STREAM, _ANATOMY_STREAM = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ _NATIVE_SIZES: dict[Kind, tuple[tuple[int, int], ...]] = {
 }  # fmt: skip
 _SIZE_WEIGHTS: dict[Kind, tuple[float, ...]] = {"siim": (1.0,), "tmc": (*(0.096,) * 10, 0.025, 0.015)}
 
+_WOMEN = 0.44
+"""Share of women among the patients of the NIH collection that SIIM was taken from."""
 _FILMS_PER_PATIENT = (0.58, 0.24, 0.11, 0.07)
 """Shares of patients with 1, 2, 3 and 4 films."""
 _KEEPS_CONDITION = 0.6
@@ -124,6 +127,11 @@ class Case:
         """Return the generator of what all films of the patient share."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, _PATIENT_STREAM, self.patient]))
 
+    def anatomy(self) -> Anatomy:
+        """Return the patient's anatomy, the same for all films of the patient."""
+        stream = np.random.SeedSequence([self.seed, _ANATOMY_STREAM, self.patient])
+        return draw_anatomy(np.random.default_rng(stream), is_female=self.is_female)
+
 
 def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
     """Draw the `n` cases of a cohort.
@@ -140,13 +148,14 @@ def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
     facts = FACTS[kind]
     rng = np.random.default_rng(np.random.SeedSequence([seed, _PLAN_STREAM, n, KINDS.index(kind)]))
     conditions = _conditions(rng, facts, n)
-    views = _quota(rng, {"PA": facts.pa_share, "AP": 1 - facts.pa_share}, n)
+    shares: dict[View, float] = {"PA": facts.pa_share, "AP": 1 - facts.pa_share}
+    views = _quota(rng, shares, n)
     sizes = iter(_sizes(rng, facts, sum(one != "none" for one in conditions)))
     patients = _patients(rng, conditions)
     roles = _roles(rng, patients, facts.test_share)
     cases: list[Case] = []
     for patient, films in enumerate(patients):
-        is_female, age = bool(rng.random() < 0.44), int(np.clip(rng.normal(49, 17), 18, 92))
+        is_female, age = bool(rng.random() < _WOMEN), int(np.clip(rng.normal(49, 17), 18, 92))
         first = date(2017, 1, 1) + timedelta(days=int(rng.integers(0, 2100)))
         for nth, (laterality, role) in enumerate(zip(films, roles[patient], strict=True)):
             area = next(sizes) if laterality != "none" else 0.0
@@ -164,7 +173,7 @@ def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
                     is_female=is_female,
                     age=age,
                     study_date=first + timedelta(days=nth * int(rng.integers(1, 25))),
-                    view="PA" if views[len(cases)] == "PA" else "AP",
+                    view=views[len(cases)],
                     findings=_findings(rng, laterality, area),
                     rows=rows,
                     columns=columns,
@@ -175,16 +184,17 @@ def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
 
 def _conditions(rng: np.random.Generator, facts: CohortFacts, n: int) -> list[Laterality]:
     positive_n = round(n * facts.positive_share)
-    sides = _quota(rng, dict(facts.laterality_shares), positive_n)
-    return [*sides, *(["none"] * (n - positive_n))]  # type: ignore[list-item]
+    negatives: list[Laterality] = ["none"] * (n - positive_n)
+    return _quota(rng, facts.laterality_shares, positive_n) + negatives
 
 
-def _quota(rng: np.random.Generator, shares: dict[str, float], n: int) -> list[str]:  # type: ignore[type-arg]
+def _quota(rng: np.random.Generator, shares: Mapping[Name, float], n: int) -> list[Name]:
     """Return n names in the given shares, to within one, in random order."""
     edges = np.round(np.cumsum(list(shares.values())) * n).astype(int)
     edges[-1] = n
-    names = np.repeat(list(shares), np.diff(edges, prepend=0))
-    return [str(name) for name in rng.permutation(names)]
+    counts = np.diff(edges, prepend=0)
+    names = [name for name, count in zip(shares, counts, strict=True) for _ in range(count)]
+    return [names[place] for place in rng.permutation(n)]
 
 
 def _sizes(rng: np.random.Generator, facts: CohortFacts, n: int) -> NDArray[np.float64]:

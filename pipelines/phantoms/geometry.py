@@ -1,5 +1,7 @@
 """Curves, frames and anti-aliased drawing: what the anatomy is drawn with. Knows nothing of anatomy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +15,12 @@ Layer = NDArray[np.float32]
 Coverage = NDArray[np.uint8]
 """(H, W) share of a pixel that is covered, 0 to 255."""
 
+HALF = 127
+"""A pixel covered more than this counts as inside."""
+_DRAWN = 64
+"""A pixel covered at least this much counts as on a curve: anti-aliased curves have no gap then."""
+_NARROW_PX = 4
+"""Blurs wider than this are done on a smaller copy."""
 _SHIFT = 4
 """Fractional bits of the drawn coordinates: 1/16 px, finer than anti-aliasing shows."""
 
@@ -42,6 +50,17 @@ class Frame:
     def unit_px(self) -> float:
         """Pixels per anatomical x unit, for widths."""
         return float(np.hypot(self.matrix[0, 0], self.matrix[1, 0]))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep opencv in one thread: how it cuts an image among threads changes the last bits of a blur."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def smooth(points: Points, *, per_segment: int = 8, closed: bool = False) -> Points:
@@ -100,29 +119,41 @@ def layer(coverage: Coverage, sigma_px: float = 0.0) -> Layer:
 
 def blurred(values: Layer, sigma_px: float) -> Layer:
     """Return a Gaussian blur; wide ones are done on a smaller copy, which no eye tells apart."""
-    if sigma_px < 0.3:
-        return values
-    if sigma_px <= 4:
-        return cv2.GaussianBlur(values, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    if sigma_px <= _NARROW_PX:
+        return _gaussian(values, sigma_px)
     factor = int(min(8, sigma_px // 2))
     rows, columns = values.shape
-    small = cv2.resize(
-        values, (max(8, columns // factor), max(8, rows // factor)), interpolation=cv2.INTER_AREA
-    )
-    small = cv2.GaussianBlur(small, (0, 0), sigma_px / factor, borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    small = resized(values, max(8, rows // factor), max(8, columns // factor), cv2.INTER_AREA)
+    return resized(_gaussian(small, sigma_px / factor), rows, columns, cv2.INTER_LINEAR)
 
 
 def depth(coverage: Coverage) -> Layer:
-    """Return each covered pixel's distance to the nearest uncovered one, in px; outside the film counts as covered."""
-    inside = (coverage > 127).astype(np.uint8)
-    return cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    """Return each covered pixel's distance to the nearest uncovered one, in px; off the film counts as covered."""
+    inside = (coverage > HALF).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), dtype=np.float32)
+
+
+def distance_from(curve: Coverage, *, exact: bool = False) -> Layer:
+    """Return each pixel's distance to a drawn curve, in px; exact to 0.1 px, else to 2 %."""
+    free = (curve < _DRAWN).astype(np.uint8)
+    mask = cv2.DIST_MASK_PRECISE if exact else 3
+    return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, mask), dtype=np.float32)
+
+
+def resized(values: Layer, rows: int, columns: int, interpolation: int) -> Layer:
+    """Return the layer at another size."""
+    return np.asarray(cv2.resize(values, (columns, rows), interpolation=interpolation), dtype=np.float32)
 
 
 def wobble(rng: np.random.Generator, rows: int, columns: int, *, cells: int) -> Layer:
     """Return a smooth random field of about unit variance with `cells` independent cells per side."""
     grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-    return cv2.resize(grid, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    return resized(grid, rows, columns, cv2.INTER_CUBIC)
+
+
+def _gaussian(values: Layer, sigma_px: float) -> Layer:
+    smoothed = cv2.GaussianBlur(values, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(smoothed, dtype=np.float32)
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:

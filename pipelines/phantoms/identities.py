@@ -16,6 +16,7 @@ _CHINESE = (
     ("Uy^Siu Fong", "黃^小芳"),
     ("Go^Kian Seng", "吳^建成"),
 )
+_CHINESE_SHARE = 0.15
 _DOCTORS = ("Salcedo^Teresita^^Dr", "Abueva^Florante^^Dr", "Yñiguez^Soledad^^Dra", "Co^Benjamin^^Dr")
 _STREETS = ("12 Sampaguita St", "7 Narra Ave", "104 Mabini St", "33 Kalayaan Rd")
 
@@ -35,10 +36,10 @@ class Identity:
     character_set: str | list[str]
 
 
-def draw_identity(rng: np.random.Generator, *, patient: int, is_female: bool, age: int, on: date) -> Identity:
+def draw_identity(rng: np.random.Generator, *, patient: int, is_female: bool, age: int) -> Identity:
     """Draw the identity of one patient; the same generator state gives the same person."""
-    born = on - timedelta(days=int(age * 365.25) + int(rng.integers(1, 364)))
-    if rng.random() < 0.15:
+    born = date(2019, 6, 30) - timedelta(days=int(age * 365.25) + int(rng.integers(1, 364)))
+    if rng.random() < _CHINESE_SHARE:
         latin, ideographs = _CHINESE[int(rng.integers(len(_CHINESE)))]
         name, character_set = f"{latin}={ideographs}", str(rng.choice(["ISO_IR 192", "GB18030"]))
     else:

@@ -3,32 +3,29 @@
 Needs numpy and opencv only. The same arguments give the same bytes in any process.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.phantoms.anatomy import Anatomy, Pose, View, draw_pose, frame_of
-from pipelines.phantoms.apparatus import close_shutters, devices, draw_apparatus, mark_side
-from pipelines.phantoms.geometry import Layer, blurred, wobble
-from pipelines.phantoms.pneumothorax import Form, find_air, pleural_line, region
+from pipelines.phantoms.anatomy import Anatomy, Pose, Scene, View, draw_pose, frame_of
+from pipelines.phantoms.apparatus import ORDINARY_UNIT_PX, close_shutters, devices, draw_apparatus, mark_side
+from pipelines.phantoms.geometry import Layer, blurred, one_thread, resized, wobble
+from pipelines.phantoms.pneumothorax import Air, Finding, find_air, pleural_line, region
 from pipelines.phantoms.tissues import thorax
 
 DRAWING_PX = 512
 """Longer side at which anatomy is drawn: the eye of a 1,024 px film sees no more, and it costs a quarter."""
+_SMALL_PERCENT = 0.4
+"""Below this share of the frame a pneumothorax is a few px wide: its edge is found at native size."""
+_PUSHING_PERCENT = 3.0
+"""From this share of the frame on, air begins to push the mediastinum."""
+_SHUTTERED, _MARKED = 0.4, 0.85
+"""Shares of films that show the collimator's edge and a side marker."""
 _NOISE_PX = 2816
 """Side of the noise that each process draws once; films take differently placed pieces of it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One side's pneumothorax as drawn by lot: side (-1 image left), form and share of the frame."""
-
-    side: int
-    form: Form
-    area_percent: float
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,9 @@ class Film:
 def draw_film(
     rng: np.random.Generator,
     anatomy: Anatomy,
-    *,
     view: View,
     findings: tuple[Finding, ...],
-    rows: int,
-    columns: int,
+    size: tuple[int, int],
 ) -> Film:
     """Draw one film of a patient.
 
@@ -68,46 +63,58 @@ def draw_film(
         PA (standing) or AP (usually supine: larger heart, scapulae over the lungs, devices).
     findings
         None, one, or two of different sides.
-    rows, columns
-        Native size in px.
+    size
+        Rows and columns in px.
     """
     pose = _pose(rng, view, findings)
-    native = frame_of(anatomy, pose, rows, columns)
+    native = Scene(anatomy, pose, frame_of(anatomy, pose, *size))
+    with one_thread():
+        return _drawn(rng, native, view, findings)
+
+
+def _drawn(rng: np.random.Generator, native: Scene, view: View, findings: tuple[Finding, ...]) -> Film:
+    rows, columns = native.frame.rows, native.frame.columns
     scale = DRAWING_PX / max(rows, columns)
     small = native.resized(round(rows * scale), round(columns * scale))
     airs = [
-        find_air(rng, anatomy, pose, native if finding.area_percent < 0.4 else small,
-                 side=finding.side, form=finding.form, area_percent=finding.area_percent)
+        find_air(rng, native if finding.area_percent < _SMALL_PERCENT else small, finding)
         for finding in findings
-    ]  # fmt: skip
-    sides = tuple(finding.side for finding in findings)
-    optical = thorax(rng, anatomy, pose, small, airs)
-    density = cv2.resize(optical, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    ]
+    density = resized(thorax(rng, small, airs), rows, columns, cv2.INTER_CUBIC)
     mask = np.zeros((rows, columns), bool)
     for air in airs:
-        mask |= region(air, anatomy, pose, native)
-        half_width = native.unit_px / 425 * rng.uniform(1.0, 1.7)
-        line = pleural_line(air, anatomy, pose, native, half_width)
-        fading = np.clip(0.8 + 0.25 * wobble(rng, rows, columns, cells=6), 0.3, 1.1)
-        density += line * fading * np.float32(rng.uniform(0.05, 0.11))
-    placed = devices(rng, draw_apparatus(rng, view, sides), anatomy, pose, native)
+        mask |= region(air, native)
+        density += _pleura(rng, air, native)
+    placed = devices(rng, draw_apparatus(rng, view, tuple(finding.side for finding in findings)), native)
     if placed is not None:
         density += placed
     image = _detect(rng, density)
-    if rng.random() < 0.4:
+    if rng.random() < _SHUTTERED:
         close_shutters(image, rng)
-    if rng.random() < 0.85:
+    if rng.random() < _MARKED:
         mark_side(image, rng)
     return Film(image, mask)
 
 
 def _pose(rng: np.random.Generator, view: View, findings: tuple[Finding, ...]) -> Pose:
+    """Return the film's pose; a large pneumothorax fills the film and pushes the mediastinum away."""
     largest = max((finding.area_percent for finding in findings), default=0.0)
     pose = draw_pose(rng, view, large=float(np.clip((largest - 7) / 8, 0, 1)))
-    if len(findings) != 1 or largest < 3:
+    if len(findings) != 1 or largest < _PUSHING_PERCENT:
         return pose
-    push = float(np.clip((largest - 3) / 9, 0, 1)) * (1.0 if findings[0].form == "tension" else 0.4)
-    return Pose(**{**pose.__dict__, "tension_side": findings[0].side, "tension": push})
+    push = float(np.clip((largest - _PUSHING_PERCENT) / 9, 0, 1))
+    return replace(
+        pose, tension_side=findings[0].side, tension=push * (1.0 if findings[0].form == "tension" else 0.4)
+    )
+
+
+def _pleura(rng: np.random.Generator, air: Air, scene: Scene) -> Layer:
+    """Return what the visceral pleura absorbs: 2 to 4 px wide on a 1,024 px film, fading in places."""
+    frame = scene.frame
+    line = pleural_line(air, scene, frame.unit_px / ORDINARY_UNIT_PX * rng.uniform(1.0, 1.7))
+    fading = np.clip(0.8 + 0.25 * wobble(rng, frame.rows, frame.columns, cells=6), 0.3, 1.1)
+    strength = np.float32(rng.uniform(0.05, 0.11))
+    return np.asarray(line * fading * strength, dtype=np.float32)
 
 
 def _detect(rng: np.random.Generator, density: Layer) -> Layer:
@@ -120,21 +127,19 @@ def _detect(rng: np.random.Generator, density: Layer) -> Layer:
     density += noise * (grain * np.exp(np.minimum(density, 2) * np.float32(0.8)))
     middle = np.float32(rng.normal(0.62, 0.05))
     contrast = np.float32(np.clip(rng.normal(3.9, 0.45), 2.9, 5.2))
-    image = 1 / (1 + np.exp(-contrast * (density - middle)))
+    image: Layer = 1 / (1 + np.exp(-contrast * (density - middle)))
     black = np.float32(1 / (1 + np.exp(contrast * middle)))
     white = np.float32(rng.uniform(0.93, 0.985))
-    image = (image - black) / (white - black)
-    return np.clip(image, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((image - black) / (white - black), 0, 1), dtype=np.float32)
 
 
 @cache
 def _noise() -> Layer:
     grain = np.random.default_rng(20240921).standard_normal((_NOISE_PX, _NOISE_PX), dtype=np.float32)
-    coarse = cv2.GaussianBlur(grain, (0, 0), 0.9)
-    return 0.55 * grain + 1.6 * coarse
+    return np.float32(0.55) * grain + np.float32(1.6) * blurred(grain, 0.9)
 
 
 def _noise_piece(rng: np.random.Generator, rows: int, columns: int) -> Layer:
     top, left = int(rng.integers(_NOISE_PX - rows + 1)), int(rng.integers(_NOISE_PX - columns + 1))
     piece = _noise()[top : top + rows, left : left + columns]
-    return cv2.flip(piece, int(rng.integers(-1, 2)))
+    return np.asarray(cv2.flip(piece, int(rng.integers(-1, 2))), dtype=np.float32)

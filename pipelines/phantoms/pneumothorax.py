@@ -11,8 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.phantoms.anatomy import Anatomy, Pose, dome, lung, mediastinum, wall
-from pipelines.phantoms.geometry import Frame, Layer, blank, filled, stroke, wobble
+from pipelines.phantoms.anatomy import Scene, dome, lung, mediastinum, wall
+from pipelines.phantoms.geometry import (
+    HALF,
+    Frame,
+    Layer,
+    blank,
+    distance_from,
+    filled,
+    resized,
+    stroke,
+    wobble,
+)
 
 Form = Literal["apical", "lateral", "basal", "tension"]
 
@@ -22,6 +32,15 @@ _MOST_OF_A_LUNG = 0.93
 
 _APEX = 16
 """First sample of the wall that counts: before it runs the mediastinum, along which no air gathers."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One side's pneumothorax as drawn by lot: side (-1 image left), form and share of the frame."""
+
+    side: int
+    form: Form
+    area_percent: float
 
 
 @dataclass(frozen=True)
@@ -46,73 +65,54 @@ class Air:
     collapse: float
 
 
-def lung_field(anatomy: Anatomy, pose: Pose, frame: Frame, side: int) -> NDArray[np.bool_]:
+def lung_field(scene: Scene, side: int) -> NDArray[np.bool_]:
     """Return (H, W): lung that is seen beside heart and mediastinum, above the dome."""
-    seen = filled(frame, lung(anatomy, pose, side))
-    hidden = filled(frame, mediastinum(anatomy, pose))
-    return (seen > 127) & (hidden < 128)
+    seen = filled(scene.frame, lung(scene, side))
+    hidden = filled(scene.frame, mediastinum(scene))
+    return (seen > HALF) & (hidden <= HALF)
 
 
-def find_air(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    pose: Pose,
-    frame: Frame,
-    *,
-    side: int,
-    form: Form,
-    area_percent: float,
-) -> Air:
-    """Return the air of one side whose region takes `area_percent` of the frame (less where the lung ends)."""
-    field = lung_field(anatomy, pose, frame, side)
-    weighted = _weighted_depth(rng, anatomy, pose, frame, side, form, area_percent)
+def find_air(rng: np.random.Generator, scene: Scene, finding: Finding) -> Air:
+    """Return the air of one side whose region takes the drawn share of the frame (less where the lung ends)."""
+    field = lung_field(scene, finding.side)
+    weighted = _weighted_depth(rng, scene, finding)
     inside = weighted[field]
-    wanted = min(area_percent / 100 * frame.rows * frame.columns, _MOST_OF_A_LUNG * inside.size)
+    wanted = min(finding.area_percent / 100 * field.size, _MOST_OF_A_LUNG * inside.size)
     rank = int(np.clip(round(wanted), 1, inside.size - 1))
     level = float(np.partition(inside, rank)[rank])
-    return Air(side, weighted, level, rank / inside.size)
+    return Air(finding.side, weighted, level, rank / inside.size)
 
 
-def region(air: Air, anatomy: Anatomy, pose: Pose, frame: Frame) -> NDArray[np.bool_]:
-    """Return (H, W) at the frame's size: the truth mask of one side."""
-    return lung_field(anatomy, pose, frame, air.side) & (_at(air.depth, frame) < air.level)
+def region(air: Air, scene: Scene) -> NDArray[np.bool_]:
+    """Return (H, W) at the scene's size: the truth mask of one side."""
+    return lung_field(scene, air.side) & (_at(air.depth, scene.frame) < air.level)
 
 
-def pleural_line(air: Air, anatomy: Anatomy, pose: Pose, frame: Frame, half_width_px: float) -> Layer:
-    """Return (H, W) at the frame's size, 0 to 1: the thin visceral pleura at the region's inner edge."""
-    values = _at(air.depth, frame)
+def pleural_line(air: Air, scene: Scene, half_width_px: float) -> Layer:
+    """Return (H, W) at the scene's size, 0 to 1: the thin visceral pleura at the region's inner edge."""
+    values = _at(air.depth, scene.frame)
     slope_x = cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     slope_y = cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-    slope = cv2.magnitude(slope_x, slope_y) + np.float32(1e-6)
+    slope = np.hypot(slope_x, slope_y) + np.float32(1e-6)
     distance = (values - np.float32(air.level)) / (slope * np.float32(half_width_px))
-    line = np.exp(-np.minimum(distance * distance, 20))
-    return line * lung_field(anatomy, pose, frame, air.side)
+    line: Layer = np.exp(-np.minimum(distance * distance, 20))
+    return np.where(lung_field(scene, air.side), line, np.float32(0))
 
 
-def _weighted_depth(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    pose: Pose,
-    frame: Frame,
-    side: int,
-    form: Form,
-    area_percent: float,
-) -> Layer:
-    edge = blank(frame)
-    curve = wall(anatomy, pose, side)[_APEX:]
-    stroke(edge, frame.pixels(curve), 1)
-    if form == "basal":
-        stroke(edge, frame.pixels(dome(anatomy, pose, side)[:40]), 1)
-    depth = cv2.distanceTransform((edge < 64).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    depth /= np.float32(frame.unit_px)
+def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) -> Layer:
+    frame, side = scene.frame, finding.side
+    edge = stroke(blank(frame), frame.pixels(wall(scene, side)[_APEX:]), 1)
+    if finding.form == "basal":
+        stroke(edge, frame.pixels(dome(scene, side)[:40]), 1)
+    depth = distance_from(edge, exact=True) / np.float32(frame.unit_px)
     x, y = _anatomical(frame)
-    gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-area_percent / 0.25))
-    if form == "apical":
+    gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-finding.area_percent / 0.25))
+    if finding.form == "apical":
         weighted = depth + np.float32(0.55 * gather) * np.square(np.maximum(y, 0))
-    elif form == "lateral":
+    elif finding.form == "lateral":
         height = rng.uniform(0.35, 0.7)
         weighted = depth + np.float32(0.6 * gather) * np.square(y - np.float32(height))
-    elif form == "basal":
+    elif finding.form == "basal":
         off_corner = np.square(np.maximum(1.0 - y, 0)) + np.float32(0.45) * np.square(
             0.92 - np.float32(side) * x
         )
@@ -134,4 +134,4 @@ def _anatomical(frame: Frame) -> tuple[Layer, Layer]:
 def _at(values: Layer, frame: Frame) -> Layer:
     if values.shape == (frame.rows, frame.columns):
         return values
-    return cv2.resize(values, (frame.columns, frame.rows), interpolation=cv2.INTER_LINEAR)
+    return resized(values, frame.rows, frame.columns, cv2.INTER_LINEAR)

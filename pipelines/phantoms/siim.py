@@ -8,12 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import config
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
 from pipelines.labels.run_lengths import encode_siim
-from pipelines.phantoms.anatomy import draw_anatomy
-from pipelines.phantoms.cases import Case
-from pipelines.phantoms.faults import ORPHAN_LABELS, Copy, Order
+from pipelines.phantoms.cases import Case, Role
+from pipelines.phantoms.faults import ORPHAN_LABELS, Order
 from pipelines.phantoms.pixels import draw_film
+from pipelines.phantoms.streams import jpeg
 from pipelines.phantoms.truth import TruthRow, area_percent, phantom_uid
 
 LABEL_FILE, PATIENT_MAP = "stage_2_train.csv", "patient_map.csv"
@@ -37,55 +42,50 @@ class Written:
     patients: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class _File:
+    """One file of a film: its name within the case, its UID, its bytes, and why it is there."""
+
+    name: str
+    sop_uid: str
+    role: Role | None
+    content: bytes
+    fault: str | None
+
+
 def write_order(order: Order, *, folder: Path) -> Written:
     """Draw one film and write it with its copies under `folder`."""
     case = order.case
     rng = case.generator()
-    film = draw_film(
-        rng,
-        draw_anatomy(case.patient_generator(), is_female=case.is_female),
-        view=case.view,
-        findings=case.findings,
-        rows=case.rows,
-        columns=case.columns,
-    )
-    pixels = np.round(film.image * 255).astype(np.uint8)
-    stream = _jpeg(pixels, _JPEG_QUALITY)
-    label_rows = ["-1"] if not case.is_positive else [encode_siim(part) for part in _parts(rng, film.mask)]
-    has_view = order.fault != "missing_view"
-    sop_uid = _uid(case, "sop")
-    content = _file(case, stream, sop_uid, "film", has_view=has_view)
-    truth, labels, patients = [], [], []
-
-    def record(place: str, uid: str, role: str | None, fault: str | None, original: str | None) -> None:
+    film = draw_film(rng, case.anatomy(), case.view, case.findings, (case.rows, case.columns))
+    rle = encode_siim(film.mask)
+    label_rows = ["-1"] if rle == "-1" else [encode_siim(part) for part in _parts(rng, film.mask)]
+    truth: list[TruthRow] = []
+    labels: list[tuple[str, str]] = []
+    patients: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    files = _files(order, np.round(film.image * 255).astype(np.uint8))
+    for file in files:
         truth.append(
             TruthRow(
-                path=place,
-                sop_uid=uid,
+                path=_put(folder, case, file),
+                sop_uid=file.sop_uid,
                 patient=_patient(case),
-                role=role,
+                role=file.role,
                 positive=case.is_positive,
                 laterality=case.laterality,
                 area_percent=area_percent(film.mask),
                 view=case.view,
-                fault=fault,
-                duplicate_of=original,
-                rle=encode_siim(film.mask),
+                fault=file.fault,
+                duplicate_of=None if file is files[0] else files[0].sop_uid,
+                rle=rle,
             )
         )
-
-    record(_put(folder, case, content, sop_uid, "film", case.role), sop_uid, case.role, order.fault, None)
-    patients.append((sop_uid, _patient(case)))
-    if order.fault != "no_label":
-        labels.extend((sop_uid, row) for row in label_rows)
-    for copy in order.copies:
-        name = f"copy{copy.number}"
-        uid = sop_uid if copy.kind == "same_bytes" else _uid(case, name)
-        altered = content if copy.kind == "same_bytes" else _altered(case, copy, pixels, stream, uid, name)
-        record(_put(folder, case, altered, uid, name, copy.role), uid, copy.role, copy.kind, sop_uid)
-        if uid != sop_uid:
-            labels.extend((uid, row) for row in label_rows)
-            patients.append((uid, _patient(case)))
+        if file.sop_uid not in seen:
+            patients.append((file.sop_uid, _patient(case)))
+            if order.fault != "no_label":
+                labels.extend((file.sop_uid, row) for row in label_rows)
+        seen.add(file.sop_uid)
     return Written(tuple(truth), tuple(labels), tuple(patients))
 
 
@@ -111,16 +111,31 @@ def write_text_files(folder: Path, *, n: int) -> list[TruthRow]:
     return rows
 
 
-def _altered(case: Case, copy: Copy, pixels: NDArray[np.uint8], stream: bytes, uid: str, name: str) -> bytes:
-    rng = np.random.default_rng(np.random.SeedSequence([case.seed, case.index, copy.number]))
-    if copy.kind == "recompressed":
-        stream = _jpeg(pixels, int(rng.integers(55, 80)))
-    elif copy.kind == "rewindowed":
-        gamma = float(rng.choice([0.8, 1.25]))
-        curve = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
-        stream = _jpeg(cv2.LUT(pixels, curve), _JPEG_QUALITY)
-    whole = _file(case, stream, uid, name, has_view=True)
-    return whole[: int(len(whole) * rng.uniform(0.3, 0.7))] if copy.kind == "truncated" else whole
+def _files(order: Order, pixels: NDArray[np.uint8]) -> list[_File]:
+    """Return the film's file and those of its copies."""
+    case = order.case
+    sop_uid = _uid(case, "sop")
+    stream = jpeg(pixels, _JPEG_QUALITY)
+    content = _object(case, stream, sop_uid, "film", has_view=order.fault != "missing_view")
+    files = [_File("film", sop_uid, case.role, content, order.fault)]
+    for copy in order.copies:
+        name = f"copy{copy.number}"
+        if copy.kind == "same_bytes":
+            files.append(_File(name, sop_uid, copy.role, content, copy.kind))
+            continue
+        rng = np.random.default_rng(np.random.SeedSequence([case.seed, case.index, copy.number]))
+        other = stream
+        if copy.kind == "recompressed":
+            other = jpeg(pixels, int(rng.integers(55, 80)))
+        elif copy.kind == "rewindowed":
+            gamma = float(rng.choice([0.8, 1.25]))
+            curve = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+            other = jpeg(curve[pixels], _JPEG_QUALITY)
+        uid = _uid(case, name)
+        whole = _object(case, other, uid, name, has_view=True)
+        kept = whole[: int(len(whole) * rng.uniform(0.3, 0.7))] if copy.kind == "truncated" else whole
+        files.append(_File(name, uid, copy.role, kept, copy.kind))
+    return files
 
 
 def _parts(rng: np.random.Generator, mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
@@ -140,33 +155,23 @@ def _parts(rng: np.random.Generator, mask: NDArray[np.bool_]) -> list[NDArray[np
     return [part for part in (upper, lower) if part.any()]
 
 
-def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    done, stream = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError("opencv could not write a JPEG stream")
-    return bytes(stream)
-
-
-def _put(folder: Path, case: Case, content: bytes, sop_uid: str, name: str, role: str | None) -> str:
-    place = f"dicom-images-{role}/{_uid(case, name, 'study')}/{_uid(case, name, 'series')}/{sop_uid}.dcm"
+def _put(folder: Path, case: Case, file: _File) -> str:
+    study, series = _uid(case, file.name, "study"), _uid(case, file.name, "series")
+    place = f"dicom-images-{file.role}/{study}/{series}/{file.sop_uid}.dcm"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
-    (folder / place).write_bytes(content)
+    (folder / place).write_bytes(file.content)
     return place
 
 
-def _file(case: Case, stream: bytes, sop_uid: str, name: str, *, has_view: bool) -> bytes:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = sop_uid
-    meta.TransferSyntaxUID = JPEGBaseline8Bit
-    meta.ImplementationClassUID = phantom_uid("implementation")
-    spacing = _SPACINGS_MM[case.index % len(_SPACINGS_MM)]
+def _object(case: Case, stream: bytes, sop_uid: str, name: str, *, has_view: bool) -> bytes:
+    """Return a DICOM file with the headers of SIIM's (FACTS.md)."""
     ds = Dataset()
-    ds.file_meta = meta
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    ds.file_meta.MediaStorageSOPInstanceUID = UID(sop_uid)
+    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    ds.file_meta.ImplementationClassUID = UID(phantom_uid("implementation"))
+    spacing = _SPACINGS_MM[case.index % len(_SPACINGS_MM)]
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.SOPInstanceUID = sop_uid
@@ -179,7 +184,8 @@ def _file(case: Case, stream: bytes, sop_uid: str, name: str, *, has_view: bool)
     ds.PatientName = ds.PatientID = _uid(case, name, "person")  # a per-file identifier, as in the real files
     ds.PatientBirthDate = ""
     ds.PatientSex = "F" if case.is_female else "M"
-    ds.add(_invalid_age(case.age))
+    # '58' instead of '058Y': not a valid AS value, which the real files carry all the same
+    ds.add(DataElement("PatientAge", "AS", str(case.age), validation_mode=config.IGNORE))
     ds.BodyPartExamined = "CHEST"
     if has_view:
         ds.ViewPosition = case.view
@@ -200,14 +206,6 @@ def _file(case: Case, stream: bytes, sop_uid: str, name: str, *, has_view: bool)
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
-
-
-def _invalid_age(age: int) -> "DataElement":
-    """Return PatientAge such as '58': not a valid AS value, which the real files carry all the same."""
-    from pydicom import config
-    from pydicom.dataelem import DataElement
-
-    return DataElement("PatientAge", "AS", str(age), validation_mode=config.IGNORE)
 
 
 def _patient(case: Case) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.phantoms.anatomy import SIDES, Anatomy, Pose, spine_x, wall
+from pipelines.phantoms.anatomy import SIDES, Scene, spine_x, wall
 from pipelines.phantoms.geometry import (
     Coverage,
     Frame,
@@ -20,26 +20,28 @@ _CORTEX_PX = 1.2
 """Thickness of a rib's cortical edge on a 512 px film: about 1 mm."""
 
 
-def bones(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+def bones(scene: Scene) -> Layer:
     """Return (H, W): what all bones together absorb, in optical density of the film."""
+    anatomy, frame = scene.anatomy, scene.frame
     bright = np.float32(anatomy.bone)
     posterior, anterior, clavicles, scapulae = (blank(frame) for _ in range(4))
     for side in SIDES:
-        for back, front in ribs(anatomy, pose, side):
+        for back, front in ribs(scene, side):
             _bone(posterior, frame, back, anatomy.rib_width)
             _bone(anterior, frame, front, anatomy.rib_width * np.linspace(1.05, 1.35, len(front)), edge=60)
-        _bone(clavicles, frame, *_clavicle(anatomy, pose, side))
-        _scapula(scapulae, frame, pose, side)
+        _bone(clavicles, frame, *_clavicle(scene, side))
+        _scapula(scapulae, scene, side)
     total = layer(posterior, 0.6) * 0.15 + layer(anterior, 0.9) * 0.09
     total += layer(clavicles, 0.7) * 0.17 + layer(scapulae, 0.8) * 0.14
     total *= bright
-    total += spine(anatomy, pose, frame) * (0.5 + 0.5 * bright)
+    total += spine(scene) * (0.5 + 0.5 * bright)
     return total
 
 
-def ribs(anatomy: Anatomy, pose: Pose, side: int) -> list[tuple[Points, Points]]:
+def ribs(scene: Scene, side: int) -> list[tuple[Points, Points]]:
     """Return for each rib the axis of its posterior part (from the spine) and of its anterior part."""
-    inner = wall(anatomy, pose, side)
+    anatomy = scene.anatomy
+    inner = wall(scene, side)
     pairs = []
     for number in range(1, 11):
         head_y = -0.055 + anatomy.rib_pitch * (number - 1) * (1.0 + 0.006 * number)
@@ -61,8 +63,9 @@ def ribs(anatomy: Anatomy, pose: Pose, side: int) -> list[tuple[Points, Points]]
     return pairs
 
 
-def spine(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+def spine(scene: Scene) -> Layer:
     """Return the spine: a column with end plates, discs, pedicles and spinous processes."""
+    anatomy, frame = scene.anatomy, scene.frame
     column, detail = blank(frame), blank(frame)
     y = np.linspace(-0.7, 1.9, 40)
     axis = np.stack([spine_x(anatomy, y), y], axis=1)
@@ -76,7 +79,7 @@ def spine(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
             oval = _oval(x + sign * half * 0.62, top + pitch * 0.38, 0.022, 0.022)
             fill(detail, frame.pixels(oval), 85)
         fill(detail, frame.pixels(_oval(x, top + pitch * 0.75, 0.017, 0.036)), 120)
-    strength = np.float32(0.11 if pose.view == "PA" else 0.09)
+    strength = np.float32(0.11 if scene.pose.view == "PA" else 0.09)
     return layer(column, 3.0) * strength + layer(detail, 0.9) * np.float32(0.09)
 
 
@@ -90,7 +93,8 @@ def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarra
     np.maximum(drawing, one, out=drawing)
 
 
-def _clavicle(anatomy: Anatomy, pose: Pose, side: int) -> tuple[Points, np.ndarray]:
+def _clavicle(scene: Scene, side: int) -> tuple[Points, np.ndarray]:
+    anatomy, pose = scene.anatomy, scene.pose
     lift = 0.8 * pose.shrug + (0.04 if pose.view == "AP" else 0.0)
     axis = np.array(
         [[0.13, 0.155 - 0.2 * lift], [0.30, 0.145 - 0.6 * lift], [0.55, 0.055 - lift], [0.80, 0.02 - lift],
@@ -104,7 +108,8 @@ def _clavicle(anatomy: Anatomy, pose: Pose, side: int) -> tuple[Points, np.ndarr
     )
 
 
-def _scapula(drawing: Coverage, frame: Frame, pose: Pose, side: int) -> None:
+def _scapula(drawing: Coverage, scene: Scene, side: int) -> None:
+    pose, frame = scene.pose, scene.frame
     out = 0.0 if pose.view == "PA" else -0.17
     lift = pose.shrug
     blade = np.array(

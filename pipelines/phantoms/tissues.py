@@ -5,10 +5,9 @@ Optical density of the film: open air is 0, aerated lung about 0.3, heart 0.8, a
 
 import numpy as np
 
-from pipelines.phantoms.anatomy import SIDES, Anatomy, Pose, body, dome, lung, mediastinum, spine_x
+from pipelines.phantoms.anatomy import SIDES, Anatomy, Scene, body, dome, lung, mediastinum, spine_x
 from pipelines.phantoms.apparatus import bulla, skin_fold
 from pipelines.phantoms.geometry import (
-    Frame,
     Layer,
     Points,
     blank,
@@ -29,18 +28,19 @@ _FOLD_SHARES = (0.15, 0.05)
 """Share of films without and with a pneumothorax that show a bulla, a skin fold: what fools readers."""
 
 
-def thorax(rng: np.random.Generator, anatomy: Anatomy, pose: Pose, frame: Frame, airs: list[Air]) -> Layer:
+def thorax(rng: np.random.Generator, scene: Scene, airs: list[Air]) -> Layer:
     """Return (H, W): what the patient absorbs, without pleural lines and devices."""
+    anatomy, frame = scene.anatomy, scene.frame
     unit = np.float32(frame.unit_px)
-    trunk = filled(frame, body(anatomy, pose))
+    trunk = filled(frame, body(scene))
     cover = layer(trunk, 1.0)
-    density = (1 - np.exp(-depth(trunk) / (unit * np.float32(0.15)))) * cover
+    density: Layer = (1 - np.exp(-depth(trunk) / (unit * np.float32(0.15)))) * cover
     density *= np.float32(0.78 + 0.10 * anatomy.stoutness)
     lungs, abdomen = blank(frame), blank(frame)
     for side in SIDES:
-        fill(lungs, frame.pixels(lung(anatomy, pose, side)))
-        fill(abdomen, frame.pixels(_under(anatomy, pose, side)))
-    heart = filled(frame, mediastinum(anatomy, pose))
+        fill(lungs, frame.pixels(lung(scene, side)))
+        fill(abdomen, frame.pixels(_under(scene, side)))
+    heart = filled(frame, mediastinum(scene))
     heart_depth = layer(heart, 1.5) * (1 - 0.35 * np.exp(-depth(heart) / (unit * np.float32(0.07))))
     air = layer(lungs, 1.1) * (1 - 0.34 * np.exp(-depth(lungs) / (unit * np.float32(0.10))))
     # the heart lies before lung: where it does, most of the air is gone
@@ -48,29 +48,23 @@ def thorax(rng: np.random.Generator, anatomy: Anatomy, pose: Pose, frame: Frame,
     solid = layer(abdomen, 2.0)
     density += heart_depth * (1 - solid) * np.float32(0.07)
     density += solid * np.float32(0.05) + blurred(solid, 40.0) * np.float32(0.20)
-    density += _airways(anatomy, pose, frame) + _soft_parts(rng, anatomy, pose, frame)
-    density += bones(anatomy, pose, frame) * (
-        1 - np.float32(0.5) * blurred(np.maximum(solid, 0.8 * heart_depth), 5.0)
-    )
-    density += _lung_tissue(rng, anatomy, pose, frame, airs, layer(lungs, 0.8), layer(heart, 2.0))
-    uneven = wobble(rng, frame.rows, frame.columns, cells=9) * np.float32(0.014)
-    return density + uneven * cover
+    density += _airways(scene) + _soft_parts(rng, scene)
+    density += bones(scene) * (1 - np.float32(0.5) * blurred(np.maximum(solid, 0.8 * heart_depth), 5.0))
+    density += _lung_tissue(rng, scene, airs, layer(lungs, 0.8), layer(heart, 2.0))
+    uneven: Layer = wobble(rng, frame.rows, frame.columns, cells=9) * np.float32(0.014)
+    density += uneven * cover
+    return density
 
 
 def _lung_tissue(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    pose: Pose,
-    frame: Frame,
-    airs: list[Air],
-    lungs: Layer,
-    heart: Layer,
+    rng: np.random.Generator, scene: Scene, airs: list[Air], lungs: Layer, heart: Layer
 ) -> Layer:
     """Return vessels and net, gone where free air is, and what collapse, bullae and folds change."""
+    frame = scene.frame
     shrinkage = dict.fromkeys(SIDES, 1.0)
     for air in airs:
         shrinkage[air.side] = float(np.clip(np.sqrt(1 - 0.75 * air.collapse), 0.55, 1.0))
-    vessels, net = markings(anatomy, pose, frame, shrinkage)
+    vessels, net = markings(scene, shrinkage)
     tissue = vessels + net
     extra = np.zeros_like(tissue)
     has_bulla, has_fold = rng.random(2) < (_BULLA_SHARES[bool(airs)], _FOLD_SHARES[bool(airs)])
@@ -80,8 +74,8 @@ def _lung_tissue(
         tissue *= 1 - np.float32(0.85) * disc
         extra += hairline * np.float32(0.06) - disc * np.float32(0.03)
     for air in airs:
-        free = layer(region(air, anatomy, pose, frame).astype(np.uint8) * np.uint8(255), 0.8)
-        half = layer(filled(frame, lung(anatomy, pose, air.side)))
+        free = layer(region(air, scene).astype(np.uint8) * np.uint8(255), 0.8)
+        half = layer(filled(frame, lung(scene, air.side)))
         # without its vessels the region keeps their mean: it is empty, not dark
         tissue += (blurred(tissue, 14.0) - tissue) * free
         # the collapsed lung is denser; the free air about as dark as this film's lungs elsewhere, not darker
@@ -89,35 +83,40 @@ def _lung_tissue(
         extra += free * np.float32(rng.normal(-0.012, 0.02))
     total = (tissue + extra) * lungs * (1 - np.float32(0.6) * heart)
     if has_fold:
-        total += skin_fold(rng, anatomy, pose, frame, where)
+        total += skin_fold(rng, scene, where)
     return total
 
 
-def _under(anatomy: Anatomy, pose: Pose, side: int) -> Points:
+def _under(scene: Scene, side: int) -> Points:
     """Return the abdomen of one side: all below the diaphragm."""
-    edge = dome(anatomy, pose, side)
-    middle = float(spine_x(anatomy, 1.0))
+    edge = dome(scene, side)
+    middle = float(spine_x(scene.anatomy, 1.0))
     return np.vstack([edge, [[middle, edge[-1, 1]], [middle, 1.95], [side * 1.3, 1.95], [side * 1.1, 1.1]]])
 
 
-def _airways(anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+def _airways(scene: Scene) -> Layer:
     """Return trachea and main bronchi: columns of air, pushed aside with the mediastinum."""
+    pose, frame = scene.pose, scene.frame
     drawing = blank(frame)
     shift = -0.10 * pose.tension * pose.tension_side
-    bend = spine_x(anatomy, np.array([-0.7, 0.0, 0.2, 0.335]))
+    bend = spine_x(scene.anatomy, np.array([-0.7, 0.0, 0.2, 0.335]))
     path = np.array([[0.0, -0.7], [0.0, 0.0], [shift * 0.6, 0.2], [0.015 + shift, 0.335]])
     path[:, 0] += bend
     stroke(drawing, frame.pixels(path), 0.078 * frame.unit_px)
     fork = path[-1]
     for side, length in ((-1, 0.15), (1, 0.19)):
         stroke(
-            drawing, frame.pixels(np.array([fork, fork + [side * length, 0.095]])), 0.055 * frame.unit_px, 170
+            drawing,
+            frame.pixels(np.array([fork, fork + np.array([side * length, 0.095])])),
+            0.055 * frame.unit_px,
+            170,
         )
     return layer(drawing, 2.2) * np.float32(-0.13)
 
 
-def _soft_parts(rng: np.random.Generator, anatomy: Anatomy, pose: Pose, frame: Frame) -> Layer:
+def _soft_parts(rng: np.random.Generator, scene: Scene) -> Layer:
     """Return breasts and the stomach's bubble."""
+    anatomy, frame = scene.anatomy, scene.frame
     total = np.zeros((frame.rows, frame.columns), np.float32)
     if anatomy.breast:
         breasts = blank(frame)
@@ -131,7 +130,7 @@ def _soft_parts(rng: np.random.Generator, anatomy: Anatomy, pose: Pose, frame: F
             1 + 0.10 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.06 * np.sin(3 * angle + rng.uniform(0, 6))
         )
         radius = rng.uniform(0.07, 0.15) * bumps
-        centre = np.array([rng.uniform(0.32, 0.6), 1.03 + rng.uniform(0, 0.05) + pose.inspiration])
+        centre = np.array([rng.uniform(0.32, 0.6), 1.03 + rng.uniform(0, 0.05) + scene.pose.inspiration])
         bubble = centre + np.stack([np.cos(angle) * radius * 1.2, np.sin(angle) * radius * 0.55], axis=1)
         total -= layer(filled(frame, bubble), 3.0) * np.float32(rng.uniform(0.10, 0.28))
     return total

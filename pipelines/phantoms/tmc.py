@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.labels.run_lengths import encode_siim
-from pipelines.phantoms.anatomy import draw_anatomy
 from pipelines.phantoms.cases import Case
-from pipelines.phantoms.faults import Copy, Order
-from pipelines.phantoms.identities import draw_identity
+from pipelines.phantoms.faults import Order
+from pipelines.phantoms.identities import Identity, draw_identity
 from pipelines.phantoms.pixels import Film, draw_film
 from pipelines.phantoms.reading import READERS, read_film
-from pipelines.phantoms.tmc_objects import Acquisition, draw_acquisition, object_bytes, stored_pixels
+from pipelines.phantoms.streams import after_jpeg, png
+from pipelines.phantoms.tmc_objects import Export, draw_acquisition, object_bytes, stored_pixels
 from pipelines.phantoms.truth import TruthRow, area_percent, phantom_uid
 
 READINGS, REPORTS = "readers/readings.csv", "reports.csv"
@@ -30,39 +30,35 @@ class Written:
     reports: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class _File:
+    """One exported file of a film: its names, its bytes, and why it is there."""
+
+    export: Export
+    content: bytes
+    fault: str | None
+
+
 def write_order(order: Order, *, folder: Path) -> Written:
     """Draw one film and write it with its copies and its readers' masks under `folder`."""
     case = order.case
     rng = case.generator()
-    patient_rng = case.patient_generator()
-    film = draw_film(
-        rng,
-        draw_anatomy(patient_rng, is_female=case.is_female),
-        view=case.view,
-        findings=case.findings,
-        rows=case.rows,
-        columns=case.columns,
-    )
+    film = draw_film(rng, case.anatomy(), case.view, case.findings, (case.rows, case.columns))
     identity = draw_identity(
-        patient_rng, patient=case.patient, is_female=case.is_female, age=case.age, on=case.study_date
+        case.patient_generator(), patient=case.patient, is_female=case.is_female, age=case.age
     )
-    acquisition = draw_acquisition(rng, case)
-    pixels = stored_pixels(film.image, acquisition)
+    rle = encode_siim(_square(film.mask))
+    files = _files(rng, order, film, identity)
     marks = _marks(rng, order, film)
     truth: list[TruthRow] = []
     readings: list[tuple[str, str, int]] = []
     reports: list[tuple[str, str]] = []
-    rle = encode_siim(_square(film.mask))
-
-    def put(content: bytes, uid: str, accession: str, fault: str | None, original: str | None) -> None:
-        family = identity.name.split("^")[0].upper().replace(" ", "").encode("ascii", "ignore").decode()
-        suffix = "" if original is None else f"_{len(truth)}"
-        place = f"dicom/{case.study_date.year}/{family}_{_accession(case, 0)}{suffix}.dcm"
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder / place).write_bytes(content)
+    original = files[0].export.sop_uid
+    for number, file in enumerate(files):
+        uid = file.export.sop_uid
         truth.append(
             TruthRow(
-                path=place,
+                path=_put(folder, case, identity, file, number),
                 sop_uid=uid,
                 patient=identity.patient_id,
                 role=None,
@@ -70,31 +66,16 @@ def write_order(order: Order, *, folder: Path) -> Written:
                 laterality=case.laterality,
                 area_percent=area_percent(film.mask),
                 view=case.view,
-                fault=fault,
-                duplicate_of=original,
+                fault=file.fault,
+                duplicate_of=original if number else None,
                 rle=rle,
             )
         )
-        if (original is None or uid != truth[0].sop_uid) and order.fault != "no_label":
+        is_new = number == 0 or uid != original
+        if is_new and order.fault != "no_label":
             readings.extend(_save_marks(folder, uid, marks))
-            reports.append((accession, _diagnosis(order)))
-
-    sop_uid, accession = phantom_uid("tmc", case.seed, case.index, "sop"), _accession(case, 0)
-    content = object_bytes(
-        case, identity, acquisition, pixels, sop_uid, accession, has_view=order.fault != "missing_view"
-    )
-    put(content, sop_uid, accession, order.fault, None)
-    for copy in order.copies:
-        if copy.kind == "same_bytes":
-            put(content, sop_uid, accession, copy.kind, sop_uid)
-            continue
-        uid, second = (
-            phantom_uid("tmc", case.seed, case.index, "copy", copy.number),
-            _accession(case, 1 + copy.number),
-        )
-        other, other_pixels = _altered(case, copy, film, acquisition, pixels)
-        whole = object_bytes(case, identity, other, other_pixels, uid, second, has_view=True)
-        put(whole[: len(whole) // 2] if copy.kind == "truncated" else whole, uid, second, copy.kind, sop_uid)
+        if is_new:
+            reports.append((file.export.accession, _diagnosis(order)))
     return Written(tuple(truth), tuple(readings), tuple(reports))
 
 
@@ -118,22 +99,45 @@ def write_text_files(folder: Path, *, n: int) -> list[TruthRow]:
     return rows
 
 
-def _altered(
-    case: Case, copy: Copy, film: Film, acquisition: Acquisition, pixels: NDArray[np.uint16]
-) -> tuple[Acquisition, NDArray[np.uint16]]:
-    if copy.kind in {"same_pixels", "truncated"}:
-        return acquisition, pixels
-    rng = np.random.default_rng(np.random.SeedSequence([case.seed, case.index, copy.number]))
-    if copy.kind == "recompressed":  # what a lossy archive gives back
-        done, stream = cv2.imencode(
-            ".jpg", np.round(film.image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85]
+def _files(rng: np.random.Generator, order: Order, film: Film, identity: Identity) -> list[_File]:
+    """Return the film's file and those of its copies."""
+    case = order.case
+    acquisition = draw_acquisition(rng, case)
+    pixels = stored_pixels(film.image, acquisition)
+    first = Export(
+        phantom_uid("tmc", case.seed, case.index, "sop"), _accession(case, 0), order.fault != "missing_view"
+    )
+    content = object_bytes(case, identity, acquisition, pixels, export=first)
+    files = [_File(first, content, order.fault)]
+    for copy in order.copies:
+        if copy.kind == "same_bytes":
+            files.append(_File(first, content, copy.kind))
+            continue
+        uid = phantom_uid("tmc", case.seed, case.index, "copy", copy.number)
+        export = Export(uid, _accession(case, 1 + copy.number))
+        other = acquisition
+        altered = pixels
+        if copy.kind == "recompressed":
+            seen = after_jpeg(np.round(film.image * 255).astype(np.uint8), 85)
+            altered = stored_pixels(seen.astype(np.float32) / np.float32(255), acquisition)
+        elif copy.kind == "rewindowed":
+            other = draw_acquisition(np.random.default_rng([case.seed, case.index, copy.number]), case)
+            altered = stored_pixels(np.power(film.image, np.float32(0.85)), other)
+        whole = object_bytes(case, identity, other, altered, export=export)
+        files.append(
+            _File(export, whole[: len(whole) // 2] if copy.kind == "truncated" else whole, copy.kind)
         )
-        if not done:
-            raise ValueError("opencv could not write a JPEG stream")
-        lossy = cv2.imdecode(stream, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
-        return acquisition, stored_pixels(lossy, acquisition)
-    other = draw_acquisition(rng, case)
-    return other, stored_pixels(film.image ** np.float32(rng.choice([0.85, 1.2])), other)
+    return files
+
+
+def _put(folder: Path, case: Case, identity: Identity, file: _File, number: int) -> str:
+    """Write one file under a name with the patient's name in it, as hospitals export them."""
+    family = identity.name.split("^")[0].upper().replace(" ", "").encode("ascii", "ignore").decode()
+    suffix = f"_{number}" if number else ""
+    place = f"dicom/{case.study_date.year}/{family}_{_accession(case, 0)}{suffix}.dcm"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_bytes(file.content)
+    return place
 
 
 def _marks(rng: np.random.Generator, order: Order, film: Film) -> dict[str, NDArray[np.uint8] | None]:
@@ -153,10 +157,7 @@ def _save_marks(
             continue
         place = folder / "readers" / reader / f"{uid}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        done, stream = cv2.imencode(".png", mark, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not done:
-            raise ValueError("opencv could not write a PNG")
-        place.write_bytes(bytes(stream))
+        place.write_bytes(png(mark))
     return calls
 
 

@@ -50,21 +50,20 @@ def write_truth(rows: Sequence[TruthRow], path: Path) -> None:
     import pyarrow.parquet as pq
 
     text, number, flag = pa.string(), pa.float64(), pa.bool_()
-    schema = pa.schema(
-        [
-            ("path", text),
-            ("sop_uid", text),
-            ("patient", text),
-            ("role", text),
-            ("positive", flag),
-            ("laterality", text),
-            ("area_percent", number),
-            ("view", text),
-            ("fault", text),
-            ("duplicate_of", text),
-            ("rle", text),
-        ]
-    )
+    columns: list[tuple[str, pa.DataType]] = [
+        ("path", text),
+        ("sop_uid", text),
+        ("patient", text),
+        ("role", text),
+        ("positive", flag),
+        ("laterality", text),
+        ("area_percent", number),
+        ("view", text),
+        ("fault", text),
+        ("duplicate_of", text),
+        ("rle", text),
+    ]
+    schema = pa.schema(columns)
     partial = path.with_name(path.name + ".partial")
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), partial)
     partial.replace(path)
