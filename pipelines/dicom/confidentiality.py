@@ -5,6 +5,7 @@ conditional actions are resolved for projection radiographs. What does not: chan
 """
 
 import csv
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -26,6 +27,9 @@ class Action(StrEnum):
     SHIFTED = "shifted"
     CLEANED = "cleaned"
     ADDED = "added"
+
+PROFILE_SHA256 = "02ffc9e8defa5e8c2b0d62cd596124232e77ae9b8a0e7f1f3817772c3a44d880"
+"""Of the file: its rows are code, so that a changed row is a changed program and everything is done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,18 @@ def profile() -> dict[int, Rule]:
     """Return the profile's rule for each tag (group and element in one number).
 
     Curves (50xx) and overlays (60xx) are not in it: `is_graphics` names the whole groups.
+
+    Raises
+    ------
+    ValueError
+        When the file is not the one that this program was reviewed with.
     """
-    text = files("pipelines.dicom").joinpath(PROFILE_FILE).read_text(encoding="utf-8")
+    content = files("pipelines.dicom").joinpath(PROFILE_FILE).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != PROFILE_SHA256:
+        raise ValueError(f"{PROFILE_FILE} was changed: review it, then set PROFILE_SHA256 to {found}")
     rules = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in csv.DictReader(content.decode().splitlines()):
         tag = row["tag"]
         if "x" in tag:
             continue

@@ -134,22 +134,21 @@ class Treatment:
 
     def _by_rule(self, attribute: _Attribute, rule: Rule) -> bytes | None:
         """Apply the profile's row."""
+        words = values.cleaned_description(" ".join(attribute.texts)) if rule.cleans else ""
+        treated: bytes | None = None
         if rule.shifts and attribute.vr in _TEMPORAL_VRS:
-            return self._moved(attribute)
-        if rule.cleans:
-            words = values.cleaned_description(" ".join(attribute.texts))
-            if words:
-                return self._put(attribute, words.encode(), Action.CLEANED)
-        if rule.action is Action.KEYED:
-            return self._keyed(attribute)
-        if rule.action is Action.EMPTIED:
-            return self._put(attribute, b"", Action.EMPTIED)
-        if rule.action is Action.REPLACED and attribute.vr != "UI":
-            return self._put(attribute, values.dummy(attribute.vr), Action.REPLACED)
-        if rule.action is Action.REPLACED:
-            return self._keyed(attribute)
-        self.note(attribute.tag, Action.REMOVED)
-        return None
+            treated = self._moved(attribute)
+        elif words:
+            treated = self._put(attribute, words.encode(), Action.CLEANED)
+        elif rule.action is Action.KEYED or (rule.action is Action.REPLACED and attribute.vr == "UI"):
+            treated = self._keyed(attribute)
+        elif rule.action is Action.EMPTIED:
+            treated = self._put(attribute, b"", Action.EMPTIED)
+        elif rule.action is Action.REPLACED:
+            treated = self._put(attribute, values.dummy(attribute.vr), Action.REPLACED)
+        else:
+            self.note(attribute.tag, Action.REMOVED)
+        return treated
 
     def _unlisted(self, attribute: _Attribute) -> bytes | None:
         """Keep what the profile does not name, or make it safe."""
@@ -292,6 +291,8 @@ def _bytes_of(element: RawDataElement | DataElement) -> bytes:
     """Return the encoded value of an element that is no sequence."""
     if isinstance(element, RawDataElement):
         return element.value or b""
+    if element.is_empty:  # pydicom decodes elements without a value as soon as it meets them
+        return b""
     if isinstance(element.value, str):  # the SOP class, taken from the file meta group
         return element.value.encode()
     raise TypeError("an element that was decoded before its data set was treated")
