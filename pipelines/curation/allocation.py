@@ -4,37 +4,40 @@ Here: counts, shares and bins, with no knowledge of radiology. Not here: what a 
 (`splits`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+K = TypeVar("K", bound=Hashable)
+
 
 @dataclass(frozen=True)
-class Group:
+class Group(Generic[K]):
     """
     What must stay together.
 
     Attributes
     ----------
-    key : str
+    key : hashable
         Names the group; never ordered by.
     strata : tuple of str
         The stratum of each member, such as ("none", "none", "large").
     """
 
-    key: str
+    key: K
     strata: tuple[str, ...]
 
 
 def allocate(
-    groups: Sequence[Group],
+    groups: Sequence[Group[K]],
     shares: Sequence[float],
-    fixed: Mapping[str, int] | None = None,
+    fixed: Mapping[K, int] | None = None,
     *,
     absent: str = "none",
-) -> dict[str, int]:
+) -> dict[K, int]:
     """
     Give each group the bin that is furthest below its share of what the group holds.
 
@@ -85,7 +88,7 @@ def allocate(
     return bins
 
 
-def _features(groups: Sequence[Group], absent: str) -> NDArray[np.float64]:
+def _features(groups: Sequence[Group[K]], absent: str) -> NDArray[np.float64]:
     """Count, for each group, its members, its members with the finding, and its members of each stratum."""
     strata = sorted({stratum for group in groups for stratum in group.strata})
     rows = [

@@ -96,10 +96,11 @@ def split(
 
     Notes
     -----
-    Under the three grouped protocols only kept copies stand. If a link found since (a new map, a new copy)
-    joins patients who already stand in different places, nobody moves: those in the test part (else the
-    lowest fold) stay, and the radiographs of the others leave the protocol, since staying would leak and
-    moving would put tested films into training.
+    Under the three grouped protocols only kept copies stand. Splitting again with the result as `previous`
+    gives the result. Two things may be learnt of patients who already stand in different places: that they
+    are one (a corrected map), then all of that patient's films go where the first of them are (the test
+    part, else the lowest fold), so that what was tested is never trained on; or that they share a copied
+    film, then nobody moves, as only one of the copies stands.
     """
     cast = _Cast.of(curated, masks, instances, patient_groups, duplicates)
     earlier = _earlier_places(previous)
@@ -193,22 +194,22 @@ def _grouped(
     """Divide whole groups of linked patients over the places."""
     stands = {place: at for at, place in enumerate(places)}
     standing: dict[str, int] = {}  # where each patient stands already
-    anchors: dict[str, int] = {}  # where each group of linked patients therefore stands
+    anchors: dict[str, int] = {}  # where each group of linked patients therefore takes newcomers
     for key, place in earlier.items():
         if (patient := cast.patients.get(key)) is not None and place in stands:
             root = cast.links.root(patient)
             standing[patient] = min(stands[place], standing.get(patient, len(places)))
             anchors[root] = min(stands[place], anchors.get(root, len(places)))
-    members: dict[str, list[str]] = {}
+    units: dict[tuple[str, str], list[str]] = {}
     for key in cast.kept:
         patient = cast.patients[key]
-        root = cast.links.root(patient)
-        own = stands.get(earlier[key]) if key in earlier else standing.get(patient)
-        if own is None or own == anchors[root]:
-            members.setdefault(root, []).append(key)
-    groups = [Group(root, tuple(cast.strata[key] for key in keys)) for root, keys in members.items()]
-    bins = allocate(groups, shares, anchors)
-    return {key: places[bins[root]] for root, keys in members.items() for key in keys}
+        unit = ("patient", patient) if patient in standing else ("linked", cast.links.root(patient))
+        units.setdefault(unit, []).append(key)
+    fixed = {("patient", patient): at for patient, at in standing.items()}
+    fixed |= {("linked", root): at for root, at in anchors.items()}
+    groups = [Group(unit, tuple(cast.strata[key] for key in keys)) for unit, keys in units.items()]
+    bins = allocate(groups, shares, fixed)
+    return {key: places[bins[unit]] for unit, keys in units.items() for key in keys}
 
 
 def _earlier_places(previous: pa.Table | None) -> dict[str, dict[str, Place]]:

@@ -81,8 +81,11 @@ def test_blank_films_are_not_near_each_other(instances: Tables, rendered: Tables
     assert find_duplicates(instances([{}, {}]), images, shards=shards) == []
 
 
-def test_a_copy_of_an_exact_copy_is_a_copy_of_both(instances: Tables, rendered: Tables, film: Film) -> None:
-    table = instances([{"pixel_sha256": "a" * 64}, {"pixel_sha256": "a" * 64}, {"bits_stored": 12}])
+@pytest.mark.parametrize("digest", ["0" * 64, "f" * 64])
+def test_a_copy_of_an_exact_copy_is_a_copy_of_both(
+    instances: Tables, rendered: Tables, film: Film, digest: str
+) -> None:
+    table = instances([{"pixel_sha256": digest}, {"pixel_sha256": digest}, {"bits_stored": 12}])
     images, shards = rendered({"r0": film(1), "r1": film(1), "r2": recompressed(film(1))})
     rows = find_duplicates(table, images, shards=shards)
     assert found_pairs(rows) == {

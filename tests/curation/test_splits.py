@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.cohorts import Cohort
 from pipelines.curation.allocation import Group, allocate
+from pipelines.curation.duplicates import kept_copies
 from pipelines.curation.leakage import measure
 from pipelines.curation.linking import Linked
 from pipelines.curation.patient_groups import groups_of
@@ -244,7 +245,7 @@ def test_a_copied_film_puts_its_patients_on_one_side() -> None:
         assert len(sides) == 1
 
 
-def test_patients_who_turn_out_to_be_one_do_not_move_and_do_not_leak() -> None:
+def test_patients_who_turn_out_to_be_one_gather_in_the_test_part() -> None:
     rows = [{"patient_key": f"p{at}", "pixel_sha256": f"{at:064x}"} for at in range(50)]
     before = divided(rows, TMC)
     stood = places(before, "holdout")
@@ -252,7 +253,21 @@ def test_patients_who_turn_out_to_be_one_do_not_move_and_do_not_leak() -> None:
     trained = next(key for key, (role, _) in stood.items() if role == "train")
     patient_map = {tested: "same", trained: "same"}
     after = places(divided(rows, TMC, previous=before, patient_map=patient_map), "holdout")
-    assert after == {key: place for key, place in stood.items() if key != trained}
+    assert after == stood | {trained: ("test", None)}
+
+
+def test_a_copy_found_later_moves_no_patient_and_takes_newcomers_along() -> None:
+    rows = [{"patient_key": f"p{at}", "pixel_sha256": f"{at:064x}"} for at in range(50)]
+    before = divided(rows, TMC)
+    stood = places(before, "out_of_fold")
+    one, other = "r0", next(key for key in stood if stood[key] != stood["r0"])
+    grown = [row | {"is_kept_copy": f"r{at}" != other} for at, row in enumerate(rows)]
+    grown.append({"patient_key": "new", "pixel_sha256": "f" * 64})
+    copies = pa.concat_tables([pair(one, other), pair(one, "r50")])
+    after = places(divided(grown, TMC, previous=before, duplicates=copies), "out_of_fold")
+    del stood[other]
+    assert stood.items() <= after.items()
+    assert after["r50"] == min(stood[one], places(before, "out_of_fold")[other])
 
 
 @settings(max_examples=60, deadline=None)
@@ -277,11 +292,17 @@ def test_no_group_is_ever_on_two_sides(
             "kind": pa.array(["near"] * len(pairs), pa.string()),
         }
     )
+    kept = kept_copies(pairs, {f"r{at}": at for at in range(len(rows))})
+    for at, row in enumerate(rows):
+        row["is_kept_copy"] = kept.get(f"r{at}", f"r{at}") == f"r{at}"
     previous = divided(rows[:before_n], TMC) if rows[:before_n] else None
     splits = divided(rows, TMC, previous=previous, duplicates=duplicates)
+    assert divided(rows, TMC, previous=splits, duplicates=duplicates) == splits
     _, _, instances = films(rows)
     groups = groups_of(instances)
     assert not any(row["pairs_n"] for row in measure(splits, instances, duplicates, groups))
+    if previous is not None:  # who already stood apart stays apart
+        return
     linked = Linked((groups[a], groups[b]) for a, b in pairs)
     for protocol in ("holdout", "out_of_fold"):
         sides = defaultdict(set)
@@ -311,6 +332,12 @@ def test_a_bin_that_is_fixed_counts_towards_its_share() -> None:
     groups = [Group("old", ("none",) * 4), *(Group(f"new{at}", ("none",)) for at in range(4))]
     bins = allocate(groups, (0.5, 0.5), {"old": 0})
     assert bins == {"old": 0, "new0": 1, "new1": 1, "new2": 1, "new3": 1}
+
+
+def test_large_groups_are_placed_first_and_small_ones_fill_what_is_left() -> None:
+    groups = [*(Group(f"single{at}", ("none",)) for at in range(4)), Group("large", ("none",) * 4)]
+    bins = allocate(groups, (0.5, 0.5))
+    assert {bins[f"single{at}"] for at in range(4)} == {1 - bins["large"]}
 
 
 def test_no_groups_make_no_bins() -> None:
