@@ -99,7 +99,7 @@ def _run(stage: Stage[Work], context: dg.AssetExecutionContext, house: House) ->
     if stage.prepare is not None:
         stage.prepare(house)
     key = house.ledger.key_of(stage)
-    run_id = house.tracker.start(stage.asset, run_key=key, dagster_run_id=context.run_id)
+    run_id = house.tracker.start(stage.asset, run_key=key, dagster_run_id=context.run.run_id)
     work = Work(
         house=house,
         asset=stage.asset,
@@ -122,7 +122,7 @@ def _run(stage: Stage[Work], context: dg.AssetExecutionContext, house: House) ->
                 rows={},
                 seconds_s=round(time.monotonic() - started, 3),
                 started_at=started_at,
-                dagster_run_id=context.run_id,
+                dagster_run_id=context.run.run_id,
                 mlflow_run_id=run_id,
                 outcome=FAILED,
             )
@@ -136,7 +136,7 @@ def _run(stage: Stage[Work], context: dg.AssetExecutionContext, house: House) ->
         key=key,
         started_at=started_at,
         started=started,
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
         mlflow_run_id=run_id,
     )
     house.tracker.finish(record, metrics=output.metrics, parameters=output.parameters)
