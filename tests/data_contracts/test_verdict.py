@@ -1,0 +1,303 @@
+"""Every kind of rule is shown to fail, on every table that has it, and the right verdict names it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from data_contracts import Contract, Verdict, broken, check_table, check_tables, contract, contracts
+
+Rows = list[dict[str, Any]]
+Tables = dict[str, pa.Table]
+RAW = "DOE^JOHN"
+
+
+def table_of(name: str, rows: Rows) -> pa.Table:
+    """Make a table that may break its contract: every column may hold nulls."""
+    schema = contract(name).arrow_schema()
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema([field.with_nullable(nullable=True) for field in schema])
+    )
+
+
+def failed(verdicts: list[Verdict], rule: str) -> set[str | None]:
+    return {one.column for one in verdicts if not one.passed and one.rule.startswith(rule)}
+
+
+def test_sound_tables_keep_every_contract(sound_tables: Tables) -> None:
+    verdicts = check_tables(sound_tables)
+    assert [str(one) for one in verdicts if not one.passed] == []
+    assert {one.table for one in verdicts} == set(contracts())
+
+
+def test_each_rule_has_one_verdict(sound_tables: Tables) -> None:
+    verdicts = check_table("masks", sound_tables["masks"], sound_tables)
+    named = [(one.column, one.rule) for one in verdicts]
+    assert len(named) == len(set(named))
+    assert ("laterality", "validValues right, left, bilateral, none") in named
+    assert (None, "area is the sum of the runs") in named
+
+
+def _null(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    wanted = {column.name for column in one.columns if column.required}
+    rows[0].update(dict.fromkeys(wanted))
+    return "required", set(wanted)
+
+
+def _raw_keys(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    wanted = {column.name for column in one.columns if column.options.pattern}
+    rows[0].update(dict.fromkeys(wanted, RAW))
+    return "pattern", set(wanted)
+
+
+def _foreign_values(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    wanted = {column.name for column in one.columns if column.valid_values}
+    rows[0].update(dict.fromkeys(wanted, "other"))
+    return "validValues", set(wanted)
+
+
+def _too_low(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    found = {c.name: c.options.minimum - 1 for c in one.columns if c.options.minimum is not None}
+    rows[0].update({name: int(value) for name, value in found.items()})
+    return "value", set(found)
+
+
+def _too_high(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    found = {c.name: c.options.maximum + 1 for c in one.columns if c.options.maximum is not None}
+    rows[0].update({name: int(value) for name, value in found.items()})
+    return "value", set(found)
+
+
+def _too_many_items(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    found = {c.name: [1.0] * (c.options.max_items + 1) for c in one.columns if c.options.max_items}
+    rows[0].update(found)
+    return "number of items", set(found)
+
+
+def _too_few_items(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    found = {c.name: [1.0] * (c.options.min_items - 1) for c in one.columns if c.options.min_items}
+    rows[0].update(found)
+    return "number of items", set(found)
+
+
+def _not_json(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    wanted = {column.name for column in one.columns if column.options.format == "json"}
+    rows[0].update(dict.fromkeys(wanted, "{"))
+    return "format json", set(wanted)
+
+
+def _twice_unique(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    rows.append(dict(rows[0]))
+    return "unique", {column.name for column in one.columns if column.unique}
+
+
+def _twice_key(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    rows.append(dict(rows[0]))
+    alone = len(one.primary_key) == 1 and any(c.unique for c in one.columns if c.name in one.primary_key)
+    return "primaryKey", {None} if one.primary_key and not alone else set()
+
+
+def _twice_counted(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    rows.append(dict(rows[0]))
+    return "duplicateCount", {None} if any(rule.rule == "duplicateCount" for rule in one.quality) else set()
+
+
+def _empty(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
+    rows.clear()
+    return "rowCount", set() if one.may_be_empty else {None}
+
+
+CORRUPTIONS = [
+    _null,
+    _raw_keys,
+    _foreign_values,
+    _too_low,
+    _too_high,
+    _too_many_items,
+    _too_few_items,
+    _not_json,
+    _twice_unique,
+    _twice_key,
+    _twice_counted,
+    _empty,
+]
+SHOWN_FAST = {"instances", "masks", "stages", "duplicates"}
+"""Tables that have each kind of rule between them."""
+
+
+def _has_such_a_rule(name: str, corrupt: Callable[[Contract, Rows], tuple[str, set[str | None]]]) -> bool:
+    return corrupt is _empty or bool(corrupt(contract(name), [{}])[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "corrupt"),
+    [
+        pytest.param(name, corrupt, marks=() if name in SHOWN_FAST else pytest.mark.slow)
+        for name in contracts()
+        for corrupt in CORRUPTIONS
+        if _has_such_a_rule(name, corrupt)
+    ],
+)
+def test_corrupted_rows_are_named_by_the_rule_that_they_break(
+    name: str,
+    corrupt: Callable[[Contract, Rows], tuple[str, set[str | None]]],
+    sound_rows: dict[str, Rows],
+) -> None:
+    rows = sound_rows[name]
+    rule, columns = corrupt(contract(name), rows)
+    verdicts = check_table(name, table_of(name, rows))
+    assert failed(verdicts, rule) == columns
+    assert bool(broken(verdicts)) == bool(columns)
+    assert RAW not in "".join(map(str, verdicts))
+
+
+def test_fast_tables_show_every_kind_of_rule() -> None:
+    for corrupt in CORRUPTIONS:
+        assert any(_has_such_a_rule(name, corrupt) for name in SHOWN_FAST), corrupt.__name__
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in contracts().items() if any(column.references for column in one.columns)]
+)
+def test_references_to_rows_that_are_gone_are_named(name: str, sound_tables: Tables) -> None:
+    wanted = {
+        (column.name, other)
+        for column in contract(name).columns
+        for other, _ in column.references
+        if sound_tables[name].column(column.name).null_count < len(sound_tables[name])
+    }
+    if name == "agreement":  # its one row is about the whole cohort and refers to nothing
+        assert not wanted
+    emptied = {other: sound_tables[other].slice(0, 0) for _, other in wanted}
+    verdicts = check_table(name, sound_tables[name], {**sound_tables, **emptied})
+    named = {
+        (one.column, one.rule.removeprefix("references ").split(".")[0])
+        for one in verdicts
+        if not one.passed and one.rule.startswith("references")
+    }
+    assert named == wanted
+
+
+SQL_RULES: list[tuple[str, str, Callable[[dict[str, Rows]], object]]] = [
+    ("sources", "every file has a fate", lambda rows: rows["sources"].pop(0)),
+    (
+        "sources",
+        "published files name their radiograph",
+        lambda rows: rows["sources"][0].update(radiograph_id=None),
+    ),
+    ("sources", "files set aside have a reason", lambda rows: rows["rejections"].clear()),
+    ("instances", "no withdrawn radiograph", lambda rows: rows["tombstones"][0].update(key="2.25.1")),
+    (
+        "duplicates",
+        "two radiographs",
+        lambda rows: rows["duplicates"][0].update(other_id="2.25.1"),
+    ),
+    (
+        "annotations",
+        "a full outline has a size",
+        lambda rows: rows["annotations"][0].update(rle_full="1 1"),
+    ),
+    ("agreement", "interval in order", lambda rows: rows["agreement"][0].update(ci_low=0.9, ci_high=0.8)),
+    ("masks", "area is the sum of the runs", lambda rows: rows["masks"][0].update(run_lengths=[1])),
+    ("masks", "runs have a start and a length", lambda rows: rows["masks"][0].update(run_starts=[1, 2])),
+    ("masks", "percent is of the frame", lambda rows: rows["masks"][0].update(area_percent=2.5)),
+    ("masks", "size class follows the area", lambda rows: rows["masks"][0].update(size_class="large")),
+    (
+        "masks",
+        "sides and components have pixels",
+        lambda rows: rows["masks"][2].update(laterality="left"),
+    ),
+    ("curated", "presence is a marked pixel", lambda rows: rows["masks"][0].update(has_pneumothorax=False)),
+    ("evaluations", "interval in order", lambda rows: rows["evaluations"][0].update(ci_low=0.9)),
+    ("comparisons", "interval in order", lambda rows: rows["comparisons"][0].update(ci_low=0.3)),
+    ("comparisons", "two models", lambda rows: rows["comparisons"][0].update(other_id="pdeseray_tmc")),
+    ("stages", "done means made", lambda rows: rows["stages"][0].update(data_version="")),
+]
+
+
+@pytest.mark.parametrize(("name", "rule", "corrupt"), SQL_RULES)
+def test_rows_that_contradict_each_other_are_named(
+    name: str, rule: str, corrupt: Callable[[dict[str, Rows]], object], sound_rows: dict[str, Rows]
+) -> None:
+    corrupt(sound_rows)
+    tables = {table: table_of(table, rows) for table, rows in sound_rows.items()}
+    verdict = next(one for one in check_table(name, tables[name], tables) if one.rule == rule)
+    assert not verdict.passed
+    assert verdict.failing_n == 1
+    assert len(verdict.sample) == 1
+
+
+def test_every_sql_rule_is_shown_to_fail() -> None:
+    there_are = {
+        (name, rule.name) for name, one in contracts().items() for rule in one.quality if rule.type == "sql"
+    }
+    assert {(name, rule) for name, rule, _ in SQL_RULES} == there_are
+
+
+def test_another_type_is_named_and_the_other_columns_are_still_judged(sound_tables: Tables) -> None:
+    masks = sound_tables["masks"]
+    position = masks.column_names.index("area_px")
+    odd = masks.set_column(position, "area_px", masks.column("area_px").cast(pa.float64()))
+    verdicts = check_table("masks", odd, sound_tables)
+    assert failed(verdicts, "type") == {"area_px"}
+    assert any(one.column == "laterality" and one.rule.startswith("validValues") for one in verdicts)
+
+
+def test_missing_and_unknown_columns_are_named(sound_tables: Tables) -> None:
+    odd = sound_tables["masks"].rename_columns(
+        ["side" if name == "laterality" else name for name in sound_tables["masks"].column_names]
+    )
+    verdicts = check_table("masks", odd, sound_tables)
+    assert failed(verdicts, "type") == {"laterality"}
+    assert next(one.detail for one in verdicts if one.rule == "no other columns") == "found side"
+    unjudged = next(one for one in verdicts if one.rule == "sides and components have pixels")
+    assert not unjudged.passed
+    assert unjudged.detail.startswith("its query fails")
+
+
+def test_a_table_that_is_not_there_breaks_its_contract(sound_tables: Tables) -> None:
+    del sound_tables["masks"]
+    verdicts = check_tables(sound_tables, names=["masks", "tombstones"])
+    assert [(one.table, one.rule) for one in broken(verdicts)] == [("masks", "table exists")]
+
+
+def test_a_rule_whose_reference_is_not_given_fails_and_without_references_it_is_left_out(
+    sound_tables: Tables,
+) -> None:
+    masks = sound_tables["masks"]
+    unjudged = next(
+        one for one in check_table("masks", masks, {}) if one.rule == "references instances.radiograph_id"
+    )
+    assert not unjudged.passed
+    assert unjudged.detail == "instances was not given"
+    assert all("references" not in one.rule for one in check_table("masks", masks))
+    assert not broken(check_table("masks", masks))
+
+
+def test_one_part_of_models_may_refer_to_another_part(sound_tables: Tables) -> None:
+    fine_tuned = sound_tables["models"].slice(1)
+    assert not broken(check_table("models", fine_tuned, sound_tables))
+
+
+def test_failing_rows_are_shown_by_key_and_counted(sound_rows: dict[str, Rows]) -> None:
+    for row in sound_rows["splits"]:
+        row["role"] = "validation"
+    verdicts = check_table("splits", table_of("splits", sound_rows["splits"]))
+    verdict = next(one for one in verdicts if one.column == "role" and not one.passed)
+    assert verdict.failing_n == 5
+    assert verdict.sample[0] == "row 0 radiograph_id=2.25.1 protocol=official"
+    assert str(verdict).startswith("splits.role: validValues train, test: error, 5 failing (row 0")
+
+
+def test_a_key_that_may_be_a_raw_identifier_is_never_shown(sound_rows: dict[str, Rows]) -> None:
+    sound_rows["splits"][0].update(radiograph_id="1.2.840.99.1", role="validation")
+    verdicts = check_table("splits", table_of("splits", sound_rows["splits"]))
+    assert "1.2.840" not in "".join(str(one.as_json()) for one in verdicts)
+    assert any("row 0" in "".join(one.sample) for one in verdicts)
+
+
+def test_nan_in_a_required_column_is_no_value(sound_rows: dict[str, Rows]) -> None:
+    sound_rows["models"][0]["validation_loss"] = float("nan")
+    verdicts = check_table("models", table_of("models", sound_rows["models"]))
+    assert failed(verdicts, "required") == {"validation_loss"}
