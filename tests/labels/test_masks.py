@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.cohorts import Cohort
 from pipelines.labels.masks import reference_masks
-from pipelines.labels.run_lengths import decode_siim, encode_siim
+from pipelines.labels.run_lengths import encode_siim
 
 COHORT = Cohort(name="tmc", role="finetune", radiographs=("x",))
 SCHEMA = pa.schema(
