@@ -37,7 +37,7 @@ TEST_SHARE = 0.2
 Role = Literal["train", "test"]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Place:
     """
     Where a radiograph stands in a protocol.
