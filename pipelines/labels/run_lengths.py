@@ -317,8 +317,8 @@ def _pairs(text: str, where: str) -> Integers:
         )
     if len(values) % 2:
         raise RunLengthError(
-            f"{where}: expected pairs of numbers, found {len(values)} numbers: number {len(values)} has no "
-            "partner; look whether the line was cut"
+            f"{where}: expected pairs of numbers, found an odd count: number {len(values)} has no partner; "
+            "look whether the line was cut"
         )
     return values
 

@@ -97,8 +97,13 @@ def test_a_file_that_is_no_mask_is_rejected(tmp_path: Path) -> None:
     path = _save(tmp_path, "ann", "1")
     content = path.read_bytes()
     huge = content[:16] + struct.pack(">II", 100_000, 100_000) + content[24:]
-    for broken in (b"", b"GIF89a" * 9, content[:30], huge):
+    for broken, why in (
+        (b"", "not a PNG"),
+        (b"GIF89a" * 9, "not a PNG"),
+        (content[:30], "does not decode"),
+        (huge, "of 100000x100000 px"),
+    ):
         path.write_bytes(broken)
-        with pytest.raises(RejectedError) as caught:
+        with pytest.raises(RejectedError, match=why) as caught:
             read_mask(path)
         assert caught.value.reason is Reason.LABEL_QUALITY

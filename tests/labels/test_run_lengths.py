@@ -141,7 +141,7 @@ def test_a_run_may_end_at_the_last_pixel() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 3", "found 3 numbers: number 3 has no partner"),
+        ("1 2 3", "found an odd count: number 3 has no partner"),
         ("1 2 -3 4", "gap of at least 0.*found -3 at number 3"),
         ("1 0", "length of at least 1, found 0 at number 2"),
         ("1 2 3 -4", "length of at least 1, found -4 at number 4"),
