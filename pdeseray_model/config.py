@@ -73,6 +73,9 @@ class NetworkConfig(_Json):
     stem, mixing, expansion, stem_skip : str, str, float, bool
         The four claims of section 5.4 as settings: patchified stem, depthwise 7 by 7 convolutions, inverted
         bottleneck, and the stem's features as a skip at half size.
+    layer_scale : float
+        Where each block's learnt gamma ("sc" in Table 1) starts. ConvNeXt's 1e-6 suits long trainings and published
+        weights; in a few hundred steps from random weights the blocks would hardly be heard.
     upsample : str
         How the decoder doubles its size. Only interpolation gives the paper's 31.9 M parameters.
     unet_widths : tuple of int
@@ -86,6 +89,7 @@ class NetworkConfig(_Json):
     stem: Literal["patch4", "conv"] = "patch4"
     mixing: Literal["depthwise", "dense"] = "depthwise"
     expansion: float = 4.0
+    layer_scale: float = 1e-6
     stem_skip: bool = True
     upsample: Literal["nearest", "bilinear", "deconvolution"] = "nearest"
     unet_widths: tuple[int, ...] = (32, 64, 128, 256, 512)

@@ -15,7 +15,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from pdeseray_model.config import NetworkConfig
 
-EPSILON = 1e-6  # of every layer norm, and the starting scale of each block, as ConvNeXt was published
+EPSILON = 1e-6  # of every layer norm, as ConvNeXt was published
 
 
 class ConvNeXt(nn.Module):
@@ -29,7 +29,7 @@ class ConvNeXt(nn.Module):
         self.stem = _stem(config.stem, config.widths[0])
         before = (config.widths[0], *config.widths[:-1])
         self.stages = nn.ModuleList(
-            Stage(inputs, width, depth, halve=level > 0, mixing=config.mixing, expansion=config.expansion)
+            Stage(inputs, width, depth, config, halve=level > 0)
             for level, (inputs, width, depth) in enumerate(
                 zip(before, config.widths, config.depths, strict=True)
             )
@@ -46,16 +46,14 @@ class ConvNeXt(nn.Module):
 class Stage(nn.Module):
     """Halve (except in stage 0), then blocks of one width."""
 
-    def __init__(
-        self, inputs: int, width: int, depth: int, *, halve: bool, mixing: str, expansion: float
-    ) -> None:
+    def __init__(self, inputs: int, width: int, depth: int, config: NetworkConfig, *, halve: bool) -> None:
         super().__init__()
         self.downsample = (
             nn.Sequential(LayerNorm2d(inputs), nn.Conv2d(inputs, width, kernel_size=2, stride=2))
             if halve
             else nn.Identity()
         )
-        self.blocks = nn.Sequential(*(Block(width, mixing=mixing, expansion=expansion) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, config) for _ in range(depth)))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, width, H/2, W/2), or the same size in stage 0."""
@@ -69,17 +67,17 @@ class Block(nn.Module):
     channels (3, the decoder's own kernel; a dense 7 by 7 would hold 29 M parameters in one block of 768 channels).
     """
 
-    def __init__(self, width: int, *, mixing: str, expansion: float) -> None:
+    def __init__(self, width: int, config: NetworkConfig) -> None:
         super().__init__()
-        hidden = max(1, round(width * expansion))
+        hidden = max(1, round(width * config.expansion))
         self.conv_dw = (
             nn.Conv2d(width, width, kernel_size=7, padding=3, groups=width)
-            if mixing == "depthwise"
+            if config.mixing == "depthwise"
             else nn.Conv2d(width, width, kernel_size=3, padding=1)
         )
         self.norm = nn.LayerNorm(width, eps=EPSILON)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
-        self.gamma = nn.Parameter(torch.full((width,), EPSILON))
+        self.gamma = nn.Parameter(torch.full((width,), config.layer_scale))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, width, H, W) to the same shape."""

@@ -167,7 +167,7 @@ def _open(shard: Path) -> NDArray[np.uint8]:
 def _shard_fault(shard: Path, last_index: int, size_px: int) -> str | None:
     """Say what is wrong with a shard, by its header and length alone."""
     try:
-        array = _open(shard)
+        array = np.load(shard, mmap_mode="r", allow_pickle=False)  # afresh: it may have changed since last opened
     except (OSError, ValueError) as error:
         return f"unreadable or cut short ({type(error).__name__})"
     if array.dtype != np.uint8 or array.shape[1:] != (size_px, size_px):

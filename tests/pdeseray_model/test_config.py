@@ -12,7 +12,12 @@ from pdeseray_model.errors import UnusableError
 def test_configuration_survives_json_both_ways(profile: str, network: str, fine_tuning: bool) -> None:
     built, recipe = PROFILES[profile](network, fine_tuning=fine_tuning)
     config = TrainingConfig(
-        network=built, recipe=recipe, training_set="t.json", run_folder="run", init="parent", initial_weights="w"
+        network=built,
+        recipe=recipe,
+        training_set="t.json",
+        run_folder="run",
+        init="parent",
+        initial_weights="w",
     )
     assert TrainingConfig.from_json(config.to_json()) == config
 

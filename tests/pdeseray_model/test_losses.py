@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,10 @@ def tversky_by_hand(logits: list[float], masks: list[int], beta: float, smoothin
     return 1 - (tp + smoothing) / (tp + beta * fp + (1 - beta) * fn + smoothing)
 
 
+def flat(rows: list[list[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
 def tensors(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(LOGITS, dtype=dtype, requires_grad=True), torch.tensor(MASKS, dtype=torch.uint8)
 
@@ -33,9 +38,9 @@ def test_tversky_agrees_with_a_hand_computation(beta: float, smoothing: float) -
     per_image = [tversky_by_hand(z, g, beta, smoothing) for z, g in zip(LOGITS, MASKS, strict=True)]
     image = tversky_loss(logits, masks, beta=beta, smoothing=smoothing, reduction="image")
     assert image.item() == pytest.approx(sum(per_image) / 3, abs=1e-6)
-    flat = tversky_by_hand(sum(LOGITS, []), sum(MASKS, []), beta, smoothing)
+    pooled = tversky_by_hand(flat(LOGITS), flat(MASKS), beta, smoothing)
     batch = tversky_loss(logits, masks, beta=beta, smoothing=smoothing, reduction="batch")
-    assert batch.item() == pytest.approx(flat, abs=1e-6)
+    assert batch.item() == pytest.approx(pooled, abs=1e-6)
 
 
 def test_beta_weighs_false_positives() -> None:
@@ -54,7 +59,7 @@ def test_tversky_at_one_half_is_one_minus_dice() -> None:
 def test_focal_agrees_with_a_hand_computation(gamma: float) -> None:
     logits, masks = tensors()
     terms = []
-    for z, g in zip(sum(LOGITS, []), sum(MASKS, []), strict=True):
+    for z, g in zip(flat(LOGITS), flat(MASKS), strict=True):
         p_t = p_of(z) if g else 1 - p_of(z)
         terms.append(-((1 - p_t) ** gamma) * math.log(p_t))
     assert focal_loss(logits, masks, gamma=gamma).item() == pytest.approx(np.mean(terms), abs=1e-6)
@@ -69,10 +74,14 @@ def test_mixed_is_the_unweighted_sum() -> None:
 @pytest.mark.parametrize("kind", ["mixed", "tversky", "focal"])
 @pytest.mark.parametrize("reduction", ["image", "batch"])
 @pytest.mark.parametrize("smoothing", [0.0, 1.0])
-def test_gradient_agrees_with_finite_differences_in_float64(kind: str, reduction: str, smoothing: float) -> None:
+def test_gradient_agrees_with_finite_differences_in_float64(
+    kind: str, reduction: str, smoothing: float
+) -> None:
     recipe = Recipe.from_dict({"loss": kind, "reduction": reduction, "smoothing": smoothing})
     logits, masks = tensors(torch.float64)
-    assert torch.autograd.gradcheck(lambda z: loss_of(recipe, z, masks).double(), (logits,), atol=1e-4, eps=1e-3)
+    assert torch.autograd.gradcheck(
+        lambda z: loss_of(recipe, z, masks).double(), (logits,), atol=1e-4, eps=1e-3
+    )
 
 
 def empty_gradient(reduction: str, smoothing: float, masks: list[list[int]]) -> list[list[float]]:

@@ -76,9 +76,13 @@ def test_encoder_computes_what_timms_convnext_computes() -> None:
         torch.testing.assert_close(features, theirs.stages(theirs.stem(images)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("setting", [{"stem": "conv"}, {"mixing": "dense"}, {"expansion": 0.25}, {"stem_skip": False}])
+@pytest.mark.parametrize(
+    "setting", [{"stem": "conv"}, {"mixing": "dense"}, {"expansion": 0.25}, {"stem_skip": False}]
+)
 @pytest.mark.parametrize("upsample", ["nearest", "bilinear", "deconvolution"])
-def test_every_setting_of_section_54_gives_one_logit_a_pixel(setting: dict[str, object], upsample: str) -> None:
+def test_every_setting_of_section_54_gives_one_logit_a_pixel(
+    setting: dict[str, object], upsample: str
+) -> None:
     narrow = PROFILES["demo"]("pdeseray")[0].to_dict()
     network = build(NetworkConfig.from_dict({**narrow, **setting, "upsample": upsample}))
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 64, 64)
