@@ -1,12 +1,13 @@
 """How fast the run-length codec is beside its peers, on masks of 1024² pixels.
 
-    python benchmarks/run_lengths.py [--rounds 40] [--json]
+    python benchmarks/run_lengths.py [--rounds 20] [--json]
 
 Peers: pycocotools (C); the SIIM-ACR competition's own functions (a Python loop over pixels to encode, a
 Python loop over runs that fills slices of a numpy array to decode); and Python alone, pixel by pixel.
-All run by turns in each round, and a ratio is the median over the rounds of the peer's seconds by ours, so
-that a busy machine slows both; seconds are the processor's. Exit 1 when a goal is missed. One is: 20 times the competition's decoding of a
-mask of a few hundred runs would leave 13 µs, while reading the text (9 µs) and filling 1 MiB (6 µs) take more.
+All run by turns in each round, either side five times with the quickest kept, and a ratio is the median over the
+rounds of the peer's seconds by ours; seconds are the processor's, so that a busy machine favours nobody.
+Exit 1 when a goal is missed. One is: 20 times the competition's decoding of a mask of a few hundred runs would
+leave 13 µs, while reading the text (9 µs) and filling 1 MiB (6 µs) take more.
 Masks are crescents along the chest wall, like a pneumothorax: one of the median size (0.8 % of the image), one
 of the largest (15 %). They lie in memory row by row, as numpy makes them; the rows named "column-major" give
 pycocotools for nothing the layout that it wants.
@@ -151,7 +152,7 @@ def races(size: str, mask: Mask) -> list[Race]:
     ]
 
 
-def seconds(function: Callable[[], object], calls: int) -> float:
+def seconds(function: Callable[[], object], calls: int = 5) -> float:
     """Time a few calls and keep the quickest: processor seconds, for waiting behind other programs is no work."""
     best = float("inf")
     for _ in range(calls):
@@ -167,8 +168,7 @@ def run(rounds: int) -> list[dict[str, Any]]:
     times: list[list[tuple[float, float]]] = [[] for _ in todo]
     for _ in range(rounds):
         for race, taken in zip(todo, times, strict=True):
-            calls = 2 if race.goal == LOOP_GOAL else 5  # as often for either side, or the ratio would lean
-            taken.append((seconds(race.ours, calls), seconds(race.theirs, calls)))
+            taken.append((seconds(race.ours), seconds(race.theirs)))
     rows = []
     for race, taken in zip(todo, times, strict=True):
         ratio = statistics.median(theirs / ours for ours, theirs in taken)
@@ -191,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # pycocotools on numpy 2
