@@ -11,6 +11,7 @@ import numpy as np
 
 from pdeseray_model.metrics import Gate
 from pdeseray_model.statistics import (
+    CONFIDENCE,
     RESAMPLES,
     Difference,
     cluster_weights,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 OVERLAP = ("mdsc", "miou", "dice_positives")
 DETECTION = ("sensitivity", "specificity", "accuracy")
+LEAST_POSITIVES_N = 40  # a test set with fewer positives is too small to decide by
 _DEFAULT_GATE = Gate()
 
 
@@ -110,19 +112,22 @@ def comparison_rows(
     ]
 
 
-def sentence(difference: float, ci_low: float, ci_high: float, *, positives_n: int) -> str:
-    """Say in words what a paired interval shows, and nothing more.
+def sentence(row: Row, *, positives_n: int) -> str:
+    """Say in words what a row of `comparisons` shows, and nothing more.
 
     Parameters
     ----------
-    difference, ci_low, ci_high
-        Of one metric, 0 to 1.
+    row
+        With difference, interval and Holm's p.
     positives_n
         Test radiographs with pneumothorax; fewer than 40 are too few to decide by.
     """
-    size = f"{100 * difference:+.1f} points (95 % interval {100 * ci_low:+.1f} to {100 * ci_high:+.1f})"
-    if ci_low <= 0 <= ci_high:
+    value, low, high = (_points(row[key]) for key in ("difference", "ci_low", "ci_high"))
+    size = f"{value} points (95 % interval {low} to {high}, p = {row['p']:.3f})"
+    if row["ci_low"] <= 0 <= row["ci_high"]:
         said = f"{size}: within what chance alone gives on this test set; no difference is shown."
+    elif row["p"] > 1 - CONFIDENCE:
+        said = f"{size}: the interval leaves out 0, but not after allowing for several metrics; no difference is shown."
     else:
         said = f"{size}: more than chance alone gives on this test set."
     if positives_n < LEAST_POSITIVES_N:
@@ -130,7 +135,8 @@ def sentence(difference: float, ci_low: float, ci_high: float, *, positives_n: i
     return said
 
 
-LEAST_POSITIVES_N = 40
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "\u2212")
 
 
 def _value(metric: RatioMetric) -> float:

@@ -73,12 +73,22 @@ def deviations(description: Mapping[str, Any], paper: Mapping[str, Any]) -> list
     found = []
     for part in ("network", "recipe"):
         ours, theirs = description[part], paper[part]
+        name = description["network"]["name"]
         found += [
             (key.replace("_", " "), _said(theirs.get(key)), _said(value))
             for key, value in ours.items()
-            if key not in _WITHOUT_EFFECT and value != theirs.get(key)
+            if key not in _WITHOUT_EFFECT
+            and value != theirs.get(key)
+            and (part == "recipe" or _concerns(key, name))
         ]
     return found
+
+
+def _concerns(setting: str, network: str) -> bool:
+    """Say whether a network of this name reads a setting: the two families share one list of settings."""
+    if setting.startswith("unet"):
+        return network == "unet"
+    return setting == "name" or network == "pdeseray"
 
 
 def _deviations(material: Material, model: str) -> list[tuple[str, str, str]]:

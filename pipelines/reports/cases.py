@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.records import Row
 
 LEGEND = Html(
-    'Left: the radiograph. Middle: the readers\' mask, <span class="key" style="background: #0072b2"></span>blue. '
+    'Left: the radiograph. Middle: the readers\' mask, <span class="key" style="background: #56b4e9"></span>sky blue. '
     'Right: with the model\'s, <span class="key" style="background: #e69f00"></span>orange.'
 )
 

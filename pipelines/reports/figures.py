@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # stand-ins, each turned into a colour of the page when the SVG is written
-_INK, _MUTED, _LINE = "#010101", "#020202", "#030303"
+_INK, _MUTED, _LINE, _PAGE = "#010101", "#020202", "#030303", "#070707"
 _SERIES = ("#040404", "#050505", "#060606")
 _PAGE_COLOURS = {
     _INK: "var(--ink)",
     _MUTED: "var(--muted)",
     _LINE: "var(--line)",
+    _PAGE: "var(--page)",
     _SERIES[0]: "var(--one)",
     _SERIES[1]: "var(--two)",
     _SERIES[2]: "var(--three)",
@@ -76,7 +77,7 @@ def share_bars(key: str, categories: Sequence[str], cohorts: Sequence[Bars], *, 
 
 def size_histogram(key: str, areas: Mapping[str, Sequence[float]], paper_means: Mapping[str, float]) -> Html:
     """Draw mask areas as shares of each cohort's positives, the means as lines, the paper's as diamonds on the axis."""
-    edges = [0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16]
+    edges = list(range(17))  # SIIM's largest is 15.4 %
     with _drawn(key) as (axes, out):
         for at, ((cohort, values), colour) in enumerate(zip(areas.items(), _cycled(len(areas)), strict=True)):
             if not values:
@@ -93,7 +94,7 @@ def size_histogram(key: str, areas: Mapping[str, Sequence[float]], paper_means: 
             if cohort in paper_means:
                 marks = _paper_marks(None if at else "paper's mean") | {"markeredgecolor": colour}
                 axes.plot([paper_means[cohort]], [0], clip_on=False, zorder=5, **marks)
-        axes.set_xlabel("mask area, % of the image (steps widen to the right)")
+        axes.set_xlabel("mask area, % of the image")
         axes.set_ylabel("% of positives")
         axes.set_xlim(0, edges[-1])
         axes.set_ylim(0, None)
@@ -133,7 +134,7 @@ def roc_curves(key: str, curves: Sequence[Curve]) -> Html:
         axes.set_ylabel("positives found, %")
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 102)
-        _legend(axes, loc="lower right")
+        _legend(axes, inside="lower right")
     return out[0]
 
 
@@ -176,7 +177,7 @@ def _paper_marks(label: str | None) -> dict[str, Any]:
         "marker": "D",
         "markersize": 6,
         "linestyle": "none",
-        "markerfacecolor": "none",
+        "markerfacecolor": _PAGE,
         "markeredgecolor": _INK,
         "markeredgewidth": 1.4,
         "label": label,
@@ -187,9 +188,17 @@ def _cycled(count: int) -> list[str]:
     return [_SERIES[at % len(_SERIES)] for at in range(count)]
 
 
-def _legend(axes: Axes, loc: Literal["best", "lower right"] = "best") -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=loc, fontsize=8, frameon=False, labelcolor=_INK)
+def _legend(axes: Axes, inside: Literal["lower right"] | None = None) -> None:
+    """Name the marks above the axes, where they hide nothing, unless a corner is known to stay empty."""
+    names = axes.get_legend_handles_labels()[1]
+    if not names:
+        return
+    looks: dict[str, Any] = {"fontsize": 8, "frameon": False, "labelcolor": _INK, "handlelength": 1.4}
+    if inside:
+        axes.legend(loc=inside, **looks)
+        return
+    columns = 2 if max(map(len, names)) > len("kept checkpoint") else 3
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, columnspacing=1.2, **looks)
 
 
 @contextmanager

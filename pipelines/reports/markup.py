@@ -69,17 +69,14 @@ def table(head: Sequence[Content], rows: Iterable[Sequence[Content]], *, caption
     ]
     if not body:
         body = [tag("tr", tag("td", "none", colspan=str(len(head))))]
-    return tag(
-        "div",
-        tag(
-            "table",
-            tag("caption", caption),
-            tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
-            tag("tbody", *body),
-        ),
-        class_="wide",
-        tabindex="0",
+    grid = tag(
+        "table",
+        tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
+        tag("tbody", *body),
     )
+    # the caption stands outside what scrolls: on a phone it would be cut with the columns
+    scrolled = tag("div", grid, class_="wide", tabindex="0", role="group", aria_label=str(caption))
+    return tag("div", paragraph(caption, class_="caption"), scrolled, class_="tabled")
 
 
 def figure(picture: Html, caption: Content) -> Html:

@@ -15,7 +15,6 @@ from pipelines.reports.markup import (
     section,
     table,
     tag,
-    with_interval,
 )
 from pipelines.reports.material import PROTOCOLS, Material
 
@@ -203,7 +202,7 @@ def trust_section(material: Material) -> Html:
     readers = [
         (
             f"{row['cohort']}: {row['measure'].replace('_', ' ')}",
-            with_interval(row["value"], row["ci_low"], row["ci_high"]),
+            _agreed(row),
         )
         for row in material.agreement
     ]
@@ -241,7 +240,7 @@ def trust_section(material: Material) -> Html:
         table(
             ("cohort: measure", "value"),
             readers,
-            caption="In percent of full agreement, 95 % interval below.",
+            caption="1 is full agreement; 95 % interval below.",
         ),
         tag("h3", "What was found in images and labels"),
         table(
@@ -249,3 +248,10 @@ def trust_section(material: Material) -> Html:
         ),
         table(("cohort: kind of copy", "pairs"), copies, caption="Radiographs that show the same film."),
     )
+
+
+def _agreed(row: Row) -> Html:
+    value = tag("b", f"{row['value']:.2f}")
+    if row["ci_low"] is None:
+        return value
+    return join([value, tag("small", f"{row['ci_low']:.2f}\u2013{row['ci_high']:.2f}")])

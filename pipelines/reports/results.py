@@ -126,10 +126,9 @@ def _table_4(material: Material, cohort: Cohort, protocol: str) -> Iterable[Html
         model = f"{item.item.removesuffix('_siim')}_{cohort.name}"
         found = material.metrics(cohort.name, protocol, model)
         parameters = material.models.get(model, {}).get("parameters_n")
-        size = tag(
-            "small", f"{_millions(parameters)} parameters, paper {_millions(item.values.get('parameters_n'))}"
-        )
-        rows.append((join([item.label, size]), *_cells(found, item, TABLE_4)))
+        ours = f"{_millions(parameters)} parameters, " if parameters else ""
+        size = tag("small", f"{ours}paper {_millions(item.values.get('parameters_n'))}")
+        rows.append((join([item.label, tag("small", model), size]), *_cells(found, item, TABLE_4)))
         mdsc = found.get("mdsc")
         if mdsc and mdsc["value"] is not None and mdsc["ci_low"] is not None:
             ends = (mdsc["value"], mdsc["ci_low"], mdsc["ci_high"])
@@ -215,7 +214,7 @@ def comparison_section(material: Material) -> Html:
         )
         positives = material.positives_n(test_set, protocol)
         said = [
-            join([tag("b", f"{NAMES[r['metric']]}: "), _sentence(r, positives)])
+            join([tag("b", f"{NAMES[r['metric']]}: "), sentence(r, positives_n=positives)])
             for r in rows
             if r["metric"] in ("mdsc", "dice_positives", "accuracy")
         ]
@@ -223,17 +222,18 @@ def comparison_section(material: Material) -> Html:
             tag("h3", title),
             bullets(said),
             table(
-                ("metric", "difference, points", "p", "test"),
+                ("metric", "difference, points", "p", "p of"),
                 [
                     (
                         NAMES[r["metric"]],
                         _difference(r),
                         f"{r['p']:.3f}" if r["p"] >= _LEAST_P else f"< {_LEAST_P}",
-                        tag("small", r["test"]),
+                        tag("small", r["test"].split("; p: ")[-1]),
                     )
                     for r in rows
                 ],
-                caption=f"{test_set}, {PROTOCOLS[protocol]}; {count(positives)} positive radiographs.",
+                caption=f"{test_set}, {PROTOCOLS[protocol]}; {count(positives)} positive radiographs; 95 % "
+                f"{rows[0]['test'].split('; p: ')[0]}.",
             ),
         ]
     if not pairs:
@@ -244,13 +244,11 @@ def comparison_section(material: Material) -> Html:
 _LEAST_P = 0.001
 
 
-def _sentence(row: Row, positives_n: int) -> str:
-    return sentence(row["difference"], row["ci_low"], row["ci_high"], positives_n=positives_n)
-
-
 def _difference(row: Row) -> Html:
-    ends = f"{100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
-    return join([tag("b", f"{100 * row['difference']:+.1f}"), tag("small", ends)])
+    value, low, high = (
+        f"{100 * row[key]:+.1f}".replace("-", "\u2212") for key in ("difference", "ci_low", "ci_high")
+    )
+    return join([tag("b", value), tag("small", f"{low} to {high}")])
 
 
 def subgroup_section(material: Material) -> Html:

@@ -32,10 +32,11 @@ code { font-family: ui-monospace, Consolas, monospace; font-size: 0.88em; overfl
 }
 .muted { color: var(--muted); }
 nav ul { list-style: none; padding: 0; margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; }
-.wide { overflow-x: auto; margin: 1rem 0; }
+.tabled { margin: 1.2rem 0; }
+.caption { color: var(--muted); font-size: 0.92rem; margin: 0 0 0.4rem; }
+.wide { overflow-x: auto; }
 .wide:focus-visible { outline: 2px solid var(--one); }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--muted); padding-bottom: 0.5rem; max-width: 46rem; }
 th, td {
   padding: 0.4rem 0.8rem 0.4rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line);
@@ -43,10 +44,11 @@ th, td {
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--muted); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 500; min-width: 9rem; }
+@media (max-width: 44rem) {
+  tbody th { position: sticky; left: 0; background: var(--page); min-width: 7.5rem; max-width: 9rem; }
+}
 td small, th small { display: block; white-space: nowrap; }
 th small { white-space: normal; }
-td.words, th.words { text-align: left; min-width: 12rem; }
-tr.reference th, tr.reference td { background: var(--raised); }
 .missing { color: var(--muted); font-style: italic; }
 figure { margin: 0; }
 figure svg, figure img { display: block; max-width: 100%; height: auto; }
@@ -86,6 +88,7 @@ footer {
   .wide { overflow: visible; }
   table { font-size: 8pt; }
   figure, tr, .box { break-inside: avoid; }
-  h2, h3, caption { break-after: avoid; }
+  h2, h3, .caption { break-after: avoid; }
+  tbody th { position: static; }
 }
 """

@@ -149,6 +149,8 @@ def _places(places: dict[str, str]) -> RenderableType:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a path that is cut is no use
     labels = {
         "evidence": "evidence page",
         "model_card": "model card",

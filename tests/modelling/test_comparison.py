@@ -105,14 +105,24 @@ def test_test_set_without_normal_radiographs_compares_no_specificity(trial: Tria
     assert "specificity" not in run(trial)
 
 
+def said(difference: float, low: float, high: float, p: float, positives_n: int = 290) -> str:
+    return sentence(
+        {"difference": difference, "ci_low": low, "ci_high": high, "p": p}, positives_n=positives_n
+    )
+
+
 def test_sentence_claims_no_difference_within_noise() -> None:
-    assert sentence(0.02, -0.01, 0.05, positives_n=290) == (
-        "+2.0 points (95 % interval -1.0 to +5.0): within what chance alone gives on this test set; "
+    assert said(0.02, -0.01, 0.05, 0.2) == (
+        "+2.0 points (95 % interval \u22121.0 to +5.0, p = 0.200): within what chance alone gives on this test set; "
         "no difference is shown."
     )
 
 
+def test_sentence_claims_no_difference_that_the_correction_takes_away() -> None:
+    assert said(0.05, 0.01, 0.09, 0.06).endswith("several metrics; no difference is shown.")
+
+
 def test_sentence_warns_of_a_small_test_set() -> None:
-    said = sentence(0.2, 0.1, 0.3, positives_n=12)
-    assert "more than chance alone gives" in said
-    assert said.endswith("With 12 positive radiographs the test set is too small to decide.")
+    text = said(0.2, 0.1, 0.3, 0.001, positives_n=12)
+    assert "more than chance alone gives" in text
+    assert text.endswith("With 12 positive radiographs the test set is too small to decide.")
