@@ -28,6 +28,7 @@ class Action(StrEnum):
     CLEANED = "cleaned"
     ADDED = "added"
 
+
 PROFILE_SHA256 = "02ffc9e8defa5e8c2b0d62cd596124232e77ae9b8a0e7f1f3817772c3a44d880"
 """Of the file: its rows are code, so that a changed row is a changed program and everything is done again."""
 

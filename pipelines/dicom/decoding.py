@@ -6,6 +6,7 @@ values mean on a screen (`rendering`).
 
 import hashlib
 import struct
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -93,6 +94,7 @@ def decode(dataset: Dataset) -> tuple[Pixels, str]:
     return pixels, decoder_name(plugin)
 
 
+@cache
 def decoder_name(plugin: str) -> str:
     """Return a decoder's name with the version that is installed."""
     distribution = _DISTRIBUTIONS[plugin]

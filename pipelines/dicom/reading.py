@@ -193,7 +193,8 @@ def _require_size(dataset: Dataset) -> None:
 
 def _class_name(dataset: Dataset) -> str:
     """Name what a data set is in the standard's own words, never in the file's."""
-    name = UID(text_of(dataset, "SOPClassUID")).name
+    with quietly():
+        name = UID(text_of(dataset, "SOPClassUID")).name
     return name if name.endswith("Storage") or " Storage - " in name else "an object of unknown class"
 
 

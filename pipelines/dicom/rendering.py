@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut
 
 from pipelines.dicom.decoding import Pixels, decode
 from pipelines.dicom.reading import (
@@ -220,9 +220,8 @@ def _levels(dataset: Dataset, stored: Pixels, pixels: Pixels) -> tuple[_Levels, 
     """Return a level between 0 and 1 for each stored value."""
     values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
     if dataset.get("VOILUTSequence"):
-        mapped = apply_voi(np.rint(values).astype(np.int64), dataset, index=0).astype(np.float64)
-        depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        return np.clip(mapped / (2**depth - 1), 0, 1), "voi_lut"
+        order = "<" if dataset.original_encoding[1] else ">"
+        return _looked_up(dataset.VOILUTSequence[0], values, order), "voi_lut"
     window = _window(dataset)
     if window is not None:
         centre, width, function = window
@@ -234,6 +233,22 @@ def _levels(dataset: Dataset, stored: Pixels, pixels: Pixels) -> tuple[_Levels, 
     # A blank film has no range: all of it is black
     levels = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     return levels, f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}"
+
+
+def _looked_up(item: Dataset, values: _Levels, order: str) -> _Levels:
+    """Apply a VOI LUT (PS3.3 section C.11.2.1.1); entries of 8 bits stand in bytes or in words."""
+    entries, first, depth = (int(number) for number in item.LUTDescriptor)
+    entries = entries or _WIDE_VALUES
+    data = item.LUTData
+    if isinstance(data, bytes):
+        words = len(data) >= 2 * entries
+        table = np.frombuffer(data, f"{order}u2" if words else "u1")[:entries]
+    else:
+        table = np.atleast_1d(np.asarray(data))[:entries]
+    if len(table) < entries:
+        raise ValueError("the look-up table is shorter than its descriptor says")
+    places = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.intp)
+    return np.asarray(np.clip(table[places] / (2.0**depth - 1), 0, 1), np.float64)
 
 
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:

@@ -35,6 +35,7 @@ _CHARACTER_SET, _LUT_DATA = 0x00080005, 0x00283006
 _CODING_UIDS = frozenset([0x0008010C, 0x00080117, 0x00080118])
 _FIRST_DATA_GROUP = 0x0008
 _UNDEFINED = 0xFFFFFFFF
+_CURVES = 0x50
 _WORD_BITS = 16
 _TEXT_VRS = frozenset(["AE", "AS", "CS", "DS", "IS", "LO", "SH", "LT", "ST", "UT", "UC"])
 # What the profile does not name stays where it is coded, numeric or short. Free text, names, addresses and bulk
@@ -322,6 +323,8 @@ def _written(tag: int) -> str:
 
 @cache
 def _keyword(tag: int) -> str | None:
+    if is_graphics(tag):
+        return "CurveData" if tag >> 24 == _CURVES else "OverlayData"
     rule = profile().get(tag)
     if rule is not None:
         return rule.keyword

@@ -98,8 +98,10 @@ def test_dummies_of_text_vrs_are_valid(vr: str) -> None:
 
 @pytest.mark.parametrize(
     ("vr", "size"),
-    [("AT", 4), ("FD", 8), ("FL", 4), ("OD", 8), ("OF", 4), ("OL", 4), ("OV", 8), ("OW", 2), ("SL", 4)]
-    + [("SS", 2), ("SV", 8), ("UL", 4), ("US", 2), ("UV", 8)],
+    [
+        *[("AT", 4), ("FD", 8), ("FL", 4), ("OD", 8), ("OF", 4), ("OL", 4), ("OV", 8), ("OW", 2)],
+        *[("SL", 4), ("SS", 2), ("SV", 8), ("UL", 4), ("US", 2), ("UV", 8)],
+    ],
 )
 def test_dummies_of_binary_vrs_hold_one_value(vr: str, size: int) -> None:
     assert len(values.dummy(vr)) == size

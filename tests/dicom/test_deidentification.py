@@ -1,0 +1,337 @@
+import struct
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from pipelines.dicom.confidentiality import Action, profile
+from pipelines.dicom.deidentification import METHOD, Deidentified, deidentify
+from pipelines.dicom.encoding import Encoding
+from pipelines.dicom.headers import describe
+from pipelines.dicom.identity import Keyring
+from pipelines.dicom.reading import read
+
+from .conftest import MakeDataset, encoded
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+KEYRING = Keyring.phantom()
+
+
+def released(source: bytes) -> Deidentified:
+    return deidentify(read(source), KEYRING)
+
+
+def out(source: bytes) -> Dataset:
+    return pydicom.dcmread(BytesIO(released(source).content))
+
+
+def code(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "SCT"
+    return item
+
+
+def test_the_papers_five_fields_are_gone(make_dataset: MakeDataset) -> None:
+    dataset = out(encoded(make_dataset()))
+    patient = KEYRING.key_of("patient", "MRN-0042")
+    assert dataset.PatientID == dataset.PatientName == patient
+    assert dataset.PatientBirthDate == dataset.PatientSex == ""
+    assert "PatientAge" not in dataset
+
+
+def test_what_the_paper_needs_survives(make_dataset: MakeDataset) -> None:
+    before = make_dataset()
+    after = out(encoded(before))
+    for keyword in (
+        "ViewPosition",
+        "ImageLaterality",
+        "PhotometricInterpretation",
+        "BitsStored",
+        "HighBit",
+        "ImagerPixelSpacing",
+        "BodyPartExamined",
+        "Modality",
+        "WindowCenter",
+        "WindowWidth",
+        "Rows",
+        "PixelData",
+        "StudyTime",
+        "Manufacturer",
+    ):
+        assert after[keyword].value == before[keyword].value, keyword
+
+
+def test_uids_are_keyed_and_references_stay_consistent(make_dataset: MakeDataset) -> None:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    reference.ReferencedSOPInstanceUID = "1.2.3.4.9"
+    dataset = out(encoded(make_dataset(ReferencedImageSequence=Sequence([reference]))))
+    assert dataset.SOPInstanceUID == KEYRING.key_of("radiograph", "1.2.3.4.5")
+    assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+    assert dataset.StudyInstanceUID == KEYRING.key_of("study", "1.2.3.4")
+    item = dataset.ReferencedImageSequence[0]
+    assert item.ReferencedSOPInstanceUID == KEYRING.key_of("radiograph", "1.2.3.4.9")
+    assert item.ReferencedSOPClassUID == reference.ReferencedSOPClassUID
+
+
+def test_accession_becomes_the_beginning_of_its_key(make_dataset: MakeDataset) -> None:
+    accession = out(encoded(make_dataset())).AccessionNumber
+    assert len(accession) == 16
+    assert KEYRING.key_of("accession", "ACC-77").startswith(accession)
+
+
+def test_dates_of_a_patient_move_by_one_shift_and_times_stay(make_dataset: MakeDataset) -> None:
+    dataset = out(encoded(make_dataset(SeriesDate="20180622", AcquisitionDateTime="20180615081530.5+0800")))
+    days = np.datetime64("2018-06-15") - np.datetime64(KEYRING.shift_days("MRN-0042"), "D").astype(int)
+    assert dataset.StudyDate == str(days).replace("-", "")
+    assert dataset.SeriesDate == str(days + 7).replace("-", "")
+    assert dataset.AcquisitionDateTime == f"{dataset.StudyDate}081530.5+0800"
+    assert dataset.StudyTime == "081530"
+
+
+def test_siims_placeholder_date_is_emptied(make_dataset: MakeDataset) -> None:
+    assert out(encoded(make_dataset(StudyDate="19010101"))).StudyDate == ""
+
+
+def test_descriptions_keep_radiographic_words(make_dataset: MakeDataset) -> None:
+    dataset = out(encoded(make_dataset(SeriesDescription="Jane Doe")))
+    assert dataset.StudyDescription == "Chest PA"
+    assert "SeriesDescription" not in dataset
+
+
+def test_private_overlay_curve_and_padding_elements_are_gone(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset()
+    dataset.private_block(0x0019, "ACME", create=True).add_new(0x01, "LO", "Doe")
+    dataset.add_new(0x60000010, "US", 2)
+    dataset.add_new(0x60003000, "OW", b"Doe!")
+    dataset.add_new(0x50000005, "US", 1)
+    dataset.add_new(0xFFFCFFFC, "OB", b"Doe!")
+    after = released(encoded(dataset, preamble=b"Doe!" * 32) + b"Doe")
+    assert b"Doe" not in after.content
+    assert after.content[:128] == bytes(128)
+    groups = {int(tag) >> 16 for tag in pydicom.dcmread(BytesIO(after.content))._dict}
+    assert not groups & {0x0019, 0x6000, 0x5000, 0xFFFC}
+    assert ("(0019,xxxx)", None, "removed") in after.audit
+    assert ("(60xx,xxxx)", "OverlayData", "removed") in after.audit
+    assert ("(50xx,xxxx)", "CurveData", "removed") in after.audit
+
+
+def test_free_text_that_no_rule_covers_is_removed_too(make_dataset: MakeDataset) -> None:
+    dataset = out(encoded(make_dataset(ExposureControlModeDescription="Doe's cells", KVP="110")))
+    assert "ExposureControlModeDescription" not in dataset  # LT, not in the table
+    assert dataset.KVP == 110
+
+
+def test_an_attribute_in_a_disguised_representation_is_removed(make_dataset: MakeDataset) -> None:
+    encoding = Encoding(implicit_vr=False, little_endian=True)
+    source = encoded(make_dataset(KVP="110"))
+    start = source.index(b"\x18\x00\x60\x00DS")
+    disguised = encoding.element(0x00180060, "OB", b"Doe, Jane, at length")
+    after = released(source[:start] + disguised + source[start + 12 :])
+    assert b"Doe" not in after.content
+    assert ("(0018,0060)", "KVP", "removed") in after.audit
+
+
+def test_unused_bits_above_bits_stored_are_cleared(make_dataset: MakeDataset) -> None:
+    clean = (np.arange(24, dtype="<u2") * 170).reshape(6, 4)
+    after = out(encoded(make_dataset(clean | 0xA000)))
+    assert np.array_equal(np.frombuffer(after.PixelData, "<u2").reshape(6, 4), clean)
+
+
+def test_signed_pixels_keep_their_sign(make_dataset: MakeDataset) -> None:
+    pixels = (np.arange(24, dtype="<i2") - 12).reshape(6, 4)
+    assert out(encoded(make_dataset(pixels))).PixelData == pixels.tobytes()
+
+
+def test_what_was_done_is_said(make_dataset: MakeDataset) -> None:
+    dataset = out(encoded(make_dataset(DeidentificationMethod="by Jane Doe", PatientIdentityRemoved="NO")))
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert dataset.DeidentificationMethod == METHOD
+    assert [item.CodeValue for item in dataset.DeidentificationMethodCodeSequence] == [
+        "113100",
+        "113105",
+        "113107",
+    ]
+    assert dataset.LongitudinalTemporalInformationModified == "MODIFIED"
+
+
+def test_sequences_are_treated_at_every_depth(make_dataset: MakeDataset) -> None:
+    inner = code("T-1")
+    inner.PatientName = "Doe^Jane"
+    inner.OperatorsName = "Roe^Richard"
+    outer = code("T-2")
+    outer.AnatomicRegionModifierSequence = Sequence([inner])
+    dataset = out(encoded(make_dataset(AnatomicRegionSequence=Sequence([outer]))))
+    item = dataset.AnatomicRegionSequence[0].AnatomicRegionModifierSequence[0]
+    assert item.CodeValue == "T-1"
+    assert item.PatientName == KEYRING.key_of("patient", "MRN-0042")
+    assert "OperatorsName" not in item
+
+
+def test_replaced_and_emptied_sequences_hold_nothing(make_dataset: MakeDataset) -> None:
+    dataset = out(
+        encoded(
+            make_dataset(
+                AcquisitionContextSequence=Sequence([code("Doe")]),  # X/Z
+                PersonIdentificationCodeSequence=Sequence([code("Doe")]),  # D
+                RequestAttributesSequence=Sequence([code("Doe")]),  # X
+            )
+        )
+    )
+    assert list(dataset.AcquisitionContextSequence) == []
+    assert list(dataset.PersonIdentificationCodeSequence) == [Dataset()]
+    assert "RequestAttributesSequence" not in dataset
+
+
+def test_files_without_patient_keep_their_studys_dates_together(make_dataset: MakeDataset) -> None:
+    sources = [encoded(make_dataset(PatientID=None, SOPInstanceUID=f"1.2.3.{n}")) for n in (1, 2)]
+    assert len({out(source).StudyDate for source in sources}) == 1
+    assert out(sources[0]).PatientName == ""
+
+
+def test_the_same_key_gives_the_same_bytes_and_another_none_of_the_same_values(
+    make_dataset: MakeDataset, keyring: Keyring
+) -> None:
+    source = encoded(make_dataset())
+    one, again, other = (deidentify(read(source), ring) for ring in (KEYRING, KEYRING, keyring))
+    assert one.content == again.content
+    names = ("PatientID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber")
+    datasets = [pydicom.dcmread(BytesIO(released.content)) for released in (one, other)]
+    assert not {datasets[0][name].value for name in names} & {datasets[1][name].value for name in names}
+
+
+def test_releasing_twice_leaves_a_valid_file(make_dataset: MakeDataset) -> None:
+    once = released(encoded(make_dataset())).content
+    assert out(once).Modality == "DX"
+
+
+# --- every row of the profile, with a token of its own -------------------------------------------------------
+
+
+def token_of(number: int, vr: str) -> bytes:
+    """Return a value that is found again by its bytes."""
+    if vr == "UI":
+        return f"1.2.99.{700000 + number}".encode()
+    if vr in ("DS", "IS"):
+        return f"{8870000 + number}".encode()
+    if vr in ("FD", "OD", "OV", "SV", "UV"):
+        return struct.pack("<d", 1e9 / 7 + number)
+    if vr in ("FL", "OF", "UL", "SL", "OL", "AT"):
+        return struct.pack("<L", 0xA1B20000 + number)
+    return f"TK{number:04d}QZ".encode()
+
+
+def vr_of(tag: int) -> str:
+    try:
+        return dictionary_VR(tag).split(" or ")[0]
+    except KeyError:
+        return "LO"  # newer than pydicom's dictionary
+
+
+def planted(encoding: Encoding) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """Return an element with a token for each row that a data set may hold, and the tokens."""
+    elements, tokens = {}, {}
+    for number, tag in enumerate(sorted(profile())):
+        vr = vr_of(tag)
+        if tag >> 16 < 8 or vr in ("US", "SS"):  # file meta and commands; two bytes are no token
+            continue
+        if vr == "SQ":
+            # what identifies inside it: a reference where the row keeps references, any value elsewhere
+            is_reference = profile()[tag].action is Action.KEYED
+            inner = "UI" if is_reference else "LO"
+            tokens[tag] = token_of(number, inner)
+            item = encoding.element(0x00081155 if is_reference else 0x00080104, inner, tokens[tag])
+            elements[tag] = encoding.sequence(tag, [item])
+        else:
+            tokens[tag] = token_of(number, vr)
+            elements[tag] = encoding.element(tag, vr, tokens[tag])
+    return elements, tokens
+
+
+def nested(inside: bytes, encoding: Encoding, depth: int) -> bytes:
+    for _ in range(depth):
+        inside = encoding.sequence(0x00082218, [inside])
+    return inside
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_no_token_of_any_row_of_the_profile_is_left_at_any_place(
+    make_dataset: MakeDataset, syntax: str
+) -> None:
+    encoding = Encoding(implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+    rows, tokens = planted(encoding)
+    assert len(rows) > 620
+    everything = b"".join(rows[tag] for tag in sorted(rows))
+    source = encoded(make_dataset(), syntax, preamble=b"TK9001QZ" * 16)
+    own = {int(element.tag): element for element in read(source).elements()}
+    top = {
+        tag: encoding.element(tag, element.VR or vr_of(tag), element.value)
+        for tag, element in own.items()
+        if tag not in (0x00080016, 0x00080018)
+    }
+    pixels = top.pop(0x7FE00010)
+    top |= rows
+    for tag in (0x00080018, 0x0020000D):
+        top[tag] = encoding.element(tag, "UI", tokens[tag])
+    top[0x00080016] = encoding.element(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.1.1")
+    top[0x00082218] = nested(everything, encoding, 3)
+    top[0x00190010] = encoding.element(0x00190010, "LO", b"TK9002QZ")
+    top[0x00191001] = encoding.element(0x00191001, "LO", b"TK9003QZ")
+    top[0x00191002] = encoding.sequence(0x00191002, [everything])
+    top[0x50000005] = encoding.element(0x50000005, "OW", b"TK9004QZ")
+    top[0x50003000] = encoding.element(0x50003000, "OW", b"TK9004QZ")
+    top[0x60003000] = encoding.element(0x60003000, "OW", b"TK9005QZ")
+    top[0x60020022] = encoding.element(0x60020022, "LO", b"TK9006QZ")
+    after = [
+        *(pixels, encoding.element(0xFFFAFFFA, "SQ", b""), encoding.element(0xFFFCFFFC, "OB", b"TK9007QZ")),
+        b"TK9008QZ",
+    ]
+    head = source[: source.index(b"\x08\x00\x05\x00")]
+    meta = Encoding(implicit_vr=False, little_endian=True).element(0x00020016, "AE", b"TK9009QZ")
+    torture = head + meta + b"".join(top[tag] for tag in sorted(top)) + b"".join(after)
+
+    dataset = read(torture)
+    result = deidentify(dataset, KEYRING)
+    told = repr((describe(dataset, result, KEYRING), result.audit)).encode()
+    left = [f"{tag:08X}" for tag, token in tokens.items() if token in result.content or token in told]
+    assert left == []
+    assert b"QZ" not in result.content
+    assert b"QZ" not in told
+
+    read_again = pydicom.dcmread(BytesIO(result.content))
+    with config.disable_value_validation():
+        assert read_again.PatientID == KEYRING.key_of("patient", tokens[0x00100020].decode())
+    assert len(read_again.AnatomicRegionSequence[0].AnatomicRegionSequence[0].AnatomicRegionSequence[0]) > 100
+
+
+def test_everything_that_stays_or_is_put_in_is_valid(make_dataset: MakeDataset) -> None:
+    encoding = Encoding(implicit_vr=False, little_endian=True)
+    rows, _ = planted(encoding)
+    source = encoded(make_dataset())
+    at = source.index(b"\x10\x00\x10\x00PN")
+    result = released(
+        source[:at] + nested(b"".join(rows[tag] for tag in sorted(rows)), encoding, 1) + source[at:]
+    )
+    checked = []
+
+    def check(dataset: Dataset) -> None:
+        for element in dataset:
+            checked.append(element.tag)
+            if element.VR == "SQ":
+                for item in element.value:
+                    check(item)
+
+    config.settings.reading_validation_mode = config.RAISE
+    try:
+        check(pydicom.dcmread(BytesIO(result.content)))
+    finally:
+        config.settings.reading_validation_mode = config.WARN
+    assert len(checked) > 150
