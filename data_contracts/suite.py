@@ -6,6 +6,7 @@ second copy of the rules.
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,11 @@ class Derived:
 def expectations() -> Any:  # noqa: ANN401 - a module
     """Import Great Expectations (seconds) with its analytics off, and return its expectations."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations.expectations as gxe
+    with (
+        warnings.catch_warnings()
+    ):  # importing it warns of its own old imports and of cloud libraries it lacks
+        warnings.simplefilter("ignore")
+        import great_expectations.expectations as gxe
 
     return gxe
 

@@ -93,7 +93,8 @@ def publish(
     data_version
         Names the version.
     kept
-        Versions that stay, the new one among them; older ones are removed.
+        Versions that stay, the new one among them; older ones are removed, but never the one that was just
+        replaced, which a reader may be about to open.
     reference_tables
         Tables that ship with the project; default: those beside the views.
 
@@ -117,9 +118,10 @@ def publish(
         raise BrokenContractError(failed)
     with moved_into(place) as beside:
         build(beside, tables)
+    spared = {place.resolve(), link.resolve()}
     _point(link, place)
     for old in _newest_first(place.parent)[kept:]:
-        if old != place:
+        if old.resolve() not in spared:
             old.unlink(missing_ok=True)
     return place
 
@@ -130,10 +132,12 @@ def build(place: Path, tables: Mapping[str, pa.Table]) -> None:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH {_text(str(place))} AS building (STORAGE_VERSION '{STORAGE_VERSION}')")
         connection.execute("USE building")
+        connection.execute("BEGIN")
         for name, rows in tables.items():
             _create_table(connection, contract(name), rows)
         for view in views():
             _create_view(connection, view)
+        connection.execute("COMMIT")
         connection.execute("USE memory")
         connection.execute("DETACH building")
 
