@@ -375,7 +375,13 @@ def build(root: Path, *, siim_n: int, tmc_n: int) -> Small:
             {"cohort": "tmc", "radiograph_id": "2.25.200000", "measure": "dice", "value": 0.9},
         ],
     )
-    for at, (asset, inputs) in enumerate({"siim/masks": [], "evaluation/siim": ["siim/masks"]}.items()):
+    for at, (asset, inputs) in enumerate(
+        {
+            "siim/masks": [],
+            "evaluation/siim": ["siim/masks"],
+            "evaluation/report": ["evaluation/siim"],
+        }.items()
+    ):
         small.lake.write(
             "stages",
             asset.replace("/", "."),

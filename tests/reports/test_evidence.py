@@ -168,6 +168,11 @@ def test_nothing_that_changes_from_run_to_run_is_shown(html: str) -> None:
     assert "7777" not in html
 
 
+def test_lineage_names_what_went_in_and_not_the_page_itself(words: str) -> None:
+    assert re.search(r"evaluation/siim d{12} r{12} c{12} siim/masks d{8}", words)
+    assert "evaluation/report" not in words
+
+
 def test_no_id_of_a_radiograph_or_patient_is_shown(html: str) -> None:
     assert not re.search(r"2\.25\.\d{6}", html)
     assert not re.search(r"siim-p\d+\b", html)
