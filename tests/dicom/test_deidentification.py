@@ -130,14 +130,15 @@ def test_free_text_that_no_rule_covers_is_removed_too(make_dataset: MakeDataset)
     assert dataset.KVP == 110
 
 
-def test_an_attribute_in_a_disguised_representation_is_removed(make_dataset: MakeDataset) -> None:
+@pytest.mark.parametrize("vr", ["OB", "LO", "UT", "PN"])
+def test_an_attribute_in_a_disguised_representation_is_removed(make_dataset: MakeDataset, vr: str) -> None:
     encoding = Encoding(implicit_vr=False, little_endian=True)
-    source = encoded(make_dataset(KVP="110"))
-    start = source.index(b"\x18\x00\x60\x00DS")
-    disguised = encoding.element(0x00180060, "OB", b"Doe, Jane, at length")
-    after = released(source[:start] + disguised + source[start + 12 :])
+    source = encoded(make_dataset(PixelIntensityRelationshipSign=1))
+    start = source.index(b"\x28\x00\x41\x10SS")
+    disguised = encoding.element(0x00281041, vr, b"Doe, Jane, at length")
+    after = released(source[:start] + disguised + source[start + 10 :])
     assert b"Doe" not in after.content
-    assert ("(0018,0060)", "KVP", "removed") in after.audit
+    assert ("(0028,1041)", "PixelIntensityRelationshipSign", "removed") in after.audit
 
 
 def test_unused_bits_above_bits_stored_are_cleared(make_dataset: MakeDataset) -> None:
