@@ -4,7 +4,6 @@ What belongs here: the shape of a contract and what follows from it without look
 types, references). What does not: judging a table (`data_contracts.verdict`).
 """
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,202 +12,15 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from data_contracts.columns import Column, ContractError, CustomProperty, Quality, Strict
 
 FOLDER = Path(__file__).parent
 SUFFIX = ".odcs.yaml"
 
-_ARROW: Mapping[str, pa.DataType] = MappingProxyType(
-    {
-        "VARCHAR": pa.string(),
-        "JSON": pa.string(),
-        "BIGINT": pa.int64(),
-        "DOUBLE": pa.float64(),
-        "BOOLEAN": pa.bool_(),
-        "DATE": pa.date32(),
-        "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
-    }
-)
-"""Arrow type of each scalar SQL type that a contract may name."""
 
-_LOGICAL = MappingProxyType(
-    {
-        "VARCHAR": "string",
-        "JSON": "string",
-        "BIGINT": "integer",
-        "DOUBLE": "number",
-        "BOOLEAN": "boolean",
-        "DATE": "date",
-        "TIMESTAMP WITH TIME ZONE": "date",
-    }
-)
-
-_COUNT = re.compile(r"^SELECT count\(\*\) FROM \$\{(?P<source>\w+)\} WHERE (?P<condition>.+)$", re.DOTALL)
-_OTHER_TABLE = re.compile(r"\$\{(?!object\})(?P<table>\w+)\}")
-
-
-class ContractError(Exception):
-    """A contract file is not what the standard or this project asks; the text lists every mismatch."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CustomProperty(_Strict):
-    """A name and a value outside the standard's own vocabulary."""
-
-    property: str
-    value: str | list[str]
-
-
-class Quality(_Strict):
-    """One quality rule: a library rule (rowCount, validValues, duplicateCount) or a counting SQL query."""
-
-    type: Literal["library", "sql"]
-    name: str | None = None
-    rule: Literal["rowCount", "validValues", "duplicateCount"] | None = None
-    query: str | None = None
-    valid_values: tuple[str, ...] | None = Field(default=None, alias="validValues")
-    must_be: int | None = Field(default=None, alias="mustBe")
-    more_than: int | None = Field(default=None, alias="mustBeGreaterThan")
-    at_least: int | None = Field(default=None, alias="mustBeGreaterOrEqualTo")
-    unit: Literal["rows"] | None = None
-    description: str | None = None
-    dimension: str
-    severity: Literal["error", "warning"]
-    custom: tuple[CustomProperty, ...] = Field(default=(), alias="customProperties")
-
-    @model_validator(mode="after")
-    def _is_a_known_rule(self) -> Self:
-        if self.type == "sql":
-            if self.name is None or self.query is None or not _COUNT.match(self.query) or self.must_be != 0:
-                raise ValueError(
-                    "a sql rule has a name, `SELECT count(*) FROM ${object} WHERE <rows that break it>`"
-                    " (or from another table, ${its name}) and mustBe 0"
-                )
-        elif self.rule == "rowCount" and (self.more_than is None) == (self.at_least is None):
-            raise ValueError("rowCount takes mustBeGreaterThan or mustBeGreaterOrEqualTo")
-        elif self.rule == "validValues" and not self.valid_values:
-            raise ValueError("validValues takes a list of values")
-        elif self.rule == "duplicateCount" and (not self.columns or self.must_be != 0):
-            raise ValueError("duplicateCount takes the custom property `columns` and mustBe 0")
-        elif self.rule is None:
-            raise ValueError("a library rule names its rule")
-        return self
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of a duplicateCount."""
-        values = [one.value for one in self.custom if one.property == "columns"]
-        return tuple(values[0]) if values and isinstance(values[0], list) else ()
-
-    @property
-    def condition(self) -> str:
-        """The SQL condition that a row which breaks a sql rule meets; other tables stand as ``${name}``."""
-        found = _COUNT.match(self.query or "")
-        if found is None:
-            raise ContractError(f"`{self.name or self.rule}` is not a sql rule")
-        return found["condition"]
-
-    @property
-    def source(self) -> str:
-        """The table whose rows a sql rule counts: ``object``, or the name of another table."""
-        found = _COUNT.match(self.query or "")
-        if found is None:
-            raise ContractError(f"`{self.name or self.rule}` is not a sql rule")
-        return found["source"]
-
-    @property
-    def tables(self) -> frozenset[str]:
-        """The other tables that a sql rule looks into."""
-        return frozenset(_OTHER_TABLE.findall(self.query or ""))
-
-
-class Options(_Strict):
-    """Bounds of a column's values."""
-
-    minimum: float | None = None
-    maximum: float | None = None
-    pattern: str | None = None
-    format: Literal["json"] | None = None
-    min_items: int | None = Field(default=None, alias="minItems")
-    max_items: int | None = Field(default=None, alias="maxItems")
-
-
-class Element(_Strict):
-    """An element of a list, or a field of a structure."""
-
-    name: str | None = None
-    logical_type: str = Field(alias="logicalType")
-    physical_type: str = Field(alias="physicalType")
-    description: str | None = None
-    properties: tuple["Element", ...] = ()
-
-    def arrow(self) -> pa.DataType:
-        """Return its Arrow type."""
-        if self.properties:
-            return pa.struct([pa.field(str(one.name), one.arrow()) for one in self.properties])
-        return _scalar(self.physical_type, self.logical_type)
-
-    def sql(self) -> str:
-        """Return its SQL type, built from its parts."""
-        if self.properties:
-            return "STRUCT(" + ", ".join(f"{one.name} {one.sql()}" for one in self.properties) + ")"
-        return self.physical_type
-
-
-class Column(_Strict):
-    """A column: its type, whether it may be null, its bounds and what it means."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    logical_type: str = Field(alias="logicalType")
-    physical_type: str = Field(alias="physicalType")
-    required: bool
-    primary_key: bool = Field(default=False, alias="primaryKey")
-    primary_key_position: int | None = Field(default=None, alias="primaryKeyPosition", ge=1)
-    unique: bool = False
-    classification: Literal["none", "pseudonymous"]
-    description: str = Field(min_length=1)
-    options: Options = Field(default=Options(), alias="logicalTypeOptions")
-    items: Element | None = None
-    quality: tuple[Quality, ...] = ()
-    custom: tuple[CustomProperty, ...] = Field(default=(), alias="customProperties")
-
-    @model_validator(mode="after")
-    def _types_agree(self) -> Self:
-        if self.items is None:
-            _scalar(self.physical_type, self.logical_type)
-        elif self.logical_type != "array" or self.physical_type != f"{self.items.sql()}[]":
-            raise ValueError(f"a list of {self.items.sql()} is an array of type {self.items.sql()}[]")
-        if self.primary_key != (self.primary_key_position is not None) or (
-            self.primary_key and not self.required
-        ):
-            raise ValueError("a primary key has a position and is required")
-        if (self.physical_type == "JSON") != (self.options.format == "json"):
-            raise ValueError("JSON columns have the option `format: json`")
-        return self
-
-    @property
-    def arrow(self) -> pa.DataType:
-        """Its Arrow type."""
-        if self.items is not None:
-            return pa.list_(self.items.arrow())
-        return _scalar(self.physical_type, self.logical_type)
-
-    @property
-    def references(self) -> tuple[tuple[str, str], ...]:
-        """The (table, column) pairs in which each of its values must be found."""
-        values = [str(one.value) for one in self.custom if one.property == "references"]
-        return tuple((value.split(".")[0], value.split(".")[1]) for value in values)
-
-    @property
-    def valid_values(self) -> tuple[str, ...] | None:
-        """Its allowed values, or None."""
-        return next((one.valid_values for one in self.quality if one.rule == "validValues"), None)
-
-
-class Table(_Strict):
+class Table(Strict):
     """A table: its columns and the rules over whole rows."""
 
     name: str
@@ -220,7 +32,7 @@ class Table(_Strict):
     quality: tuple[Quality, ...]
 
 
-class Description(_Strict):
+class Description(Strict):
     """What a table is for."""
 
     purpose: str
@@ -228,7 +40,7 @@ class Description(_Strict):
     limitations: str | None = None
 
 
-class Server(_Strict):
+class Server(Strict):
     """Where the table is published."""
 
     server: str
@@ -236,7 +48,7 @@ class Server(_Strict):
     database: str
 
 
-class ServiceLevel(_Strict):
+class ServiceLevel(Strict):
     """A promise about time, such as freshness in days."""
 
     property: Literal["freshness"]
@@ -244,7 +56,7 @@ class ServiceLevel(_Strict):
     unit: Literal["d", "h"]
 
 
-class Member(_Strict):
+class Member(Strict):
     """Who answers for the table."""
 
     username: str
@@ -252,7 +64,7 @@ class Member(_Strict):
     description: str | None = None
 
 
-class Contract(_Strict):
+class Contract(Strict):
     """A published table's contract.
 
     Attributes
@@ -338,14 +150,6 @@ class Contract(_Strict):
         return pa.schema(
             [pa.field(column.name, column.arrow, nullable=not column.required) for column in self.columns]
         )
-
-
-def _scalar(physical: str, logical: str) -> pa.DataType:
-    if physical not in _ARROW:
-        raise ValueError(f"physicalType is one of {', '.join(_ARROW)} or a list; found {physical}")
-    if _LOGICAL[physical] != logical:
-        raise ValueError(f"{physical} is logicalType {_LOGICAL[physical]}; found {logical}")
-    return _ARROW[physical]
 
 
 def read_contracts(folder: Path) -> dict[str, Contract]:

@@ -15,7 +15,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.contract import Column, Contract, Quality
+from data_contracts.columns import Column, Quality
+from data_contracts.contract import Contract
 
 if TYPE_CHECKING:
     import great_expectations as gx

@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data_contracts.contract import Column, Contract, Quality, contract, contracts
+from data_contracts.columns import Column, Quality
+from data_contracts.contract import Contract, contract, contracts
 from data_contracts.suite import Derived, Rule, derive_references, derive_sql, failing_rows, frame, suite
 
 SAMPLE = 5
