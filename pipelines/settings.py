@@ -54,6 +54,10 @@ class Settings(BaseSettings):
         How many published versions of the warehouse are kept.
     init
         The networks' initialisation; ``auto``: ``random`` in demo, ``imagenet`` in paper.
+    seed
+        Of every training.
+    recipe
+        Fields of `pdeseray_model.config.Recipe` that differ from the profile's, for every training.
     """
 
     model_config = SettingsConfigDict(
@@ -71,6 +75,7 @@ class Settings(BaseSettings):
     kept_warehouses: int = Field(default=5, ge=1)
     init: Literal["auto", "imagenet", "random"] = "auto"
     seed: int = 0
+    recipe: dict[str, int | float | bool | str | None] = Field(default_factory=dict)
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 
     @classmethod

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -99,4 +100,12 @@ def listing_version(entries: Sequence[tuple[str, int, int]]) -> str:
     digest = hashlib.sha256()
     for name, size, modified in sorted(entries):
         digest.update(f"{name}\0{size}\0{modified}\n".encode())
+    return digest.hexdigest()[:DIGITS]
+
+
+def files_version(paths: Iterable[Path]) -> str:
+    """Return the digest of the content of files that are rules but not code: contracts, SQL, tables of figures."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:DIGITS]

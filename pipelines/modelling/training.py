@@ -8,8 +8,8 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,30 @@ class Trained:
         return hashlib.sha256((self.folder / "weights.safetensors").read_bytes()).hexdigest()
 
 
-def configuration_of(spec: ModelSpec, profile: str, *, initialisation: str, seed: int) -> dict[str, Any]:
-    """Return everything about a training that does not depend on the data, JSON-like: part of its run key."""
-    from pdeseray_model.config import PROFILES
+def configuration_of(
+    spec: ModelSpec, profile: str, *, initialisation: str, seed: int, recipe_changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything about a training that does not depend on the data, JSON-like: part of its run key.
+
+    Parameters
+    ----------
+    spec, profile
+        Which model, by which named recipe.
+    initialisation
+        ``imagenet`` or ``random``, for a model without a parent.
+    recipe_changes
+        Fields of the recipe that the user's settings change.
+
+    Raises
+    ------
+    pdeseray_model.errors.UnusableError
+        If the recipe has no such field, or it cannot have that value.
+    """
+    from pdeseray_model.config import PROFILES, NetworkConfig, Recipe
 
     network, recipe = PROFILES[profile](spec.network, fine_tuning=spec.parent is not None)
-    network = replace(network, **dict(spec.ablation))
-    recipe = replace(recipe, loss=spec.loss)
+    network = NetworkConfig.from_dict({**network.to_dict(), **dict(spec.ablation)})
+    recipe = Recipe.from_dict({**recipe.to_dict(), "loss": spec.loss, **recipe_changes})
     return {
         "network": network.to_dict(),
         "recipe": recipe.to_dict(),

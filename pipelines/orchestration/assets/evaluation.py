@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.cohorts import Cohort
+from pipelines.lake.views import FOLDER as VIEWS
 from pipelines.lineage.stages import Output, Stage
+from pipelines.lineage.versions import files_version
 from pipelines.modelling.catalogue import ModelSpec, folds, models_for, protocol_of
 from pipelines.orchestration.assets.curation import patient_groups
 from pipelines.orchestration.assets.pictures import shard_digests, table
@@ -53,6 +55,7 @@ def report(house: House, upstream: Sequence[str]) -> Stage[Work]:
         configuration={
             "profile": house.settings.profile,
             "cohorts": {one.name: one.is_phantom for one in cohorts},
+            "rules": files_version(VIEWS.glob("*.csv")),
         },
         run=_report,
     )

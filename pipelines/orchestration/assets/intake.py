@@ -3,6 +3,7 @@
 from functools import partial
 
 from pipelines.cohorts import Cohort
+from pipelines.dicom.decoding import decoder_versions
 from pipelines.lineage.stages import Output, Stage, now
 from pipelines.lineage.versions import listing_version
 from pipelines.orchestration.assets.pictures import contact_sheet, counts, shard_digests
@@ -35,7 +36,8 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="De-identified DICOM in the store, a row for each radiograph, and what was removed.",
             inputs=(f"{name}/sources",),
             modules=("pipelines.dicom.intake",),
-            libraries=("pydicom", "numpy", "pillow", "pyjpegls", "python-gdcm"),
+            configuration={"decoders": decoder_versions()},
+            libraries=("pydicom", "numpy"),
             outside=partial(_key, house, cohort),
             run=partial(_deidentify, cohort),
             writes=("instances", "deidentification_audit", "rejections"),
@@ -46,8 +48,8 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="Every radiograph rendered for display at the model's size, with the way back to native.",
             inputs=(f"{name}/deidentified",),
             modules=("pipelines.dicom.rendering",),
-            configuration={"size_px": size_px(house)},
-            libraries=("pydicom", "numpy", "opencv-python-headless", "pillow", "pyjpegls", "python-gdcm"),
+            configuration={"size_px": size_px(house), "decoders": decoder_versions()},
+            libraries=("pydicom", "numpy", "opencv-python-headless"),
             run=partial(_render, cohort),
             writes=("images", "rejections"),
         ),

@@ -35,7 +35,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="The reference standard: the readers' consensus at 1,024 px, run-length encoded, measured.",
             inputs=(f"{name}/annotations",),
             modules=("pipelines.labels.masks",),
-            libraries=("numpy", "scipy"),
+            libraries=("numpy", "scipy", "opencv-python-headless"),
             run=partial(_reference, cohort),
             writes=("masks", "agreement"),
         ),

@@ -78,7 +78,11 @@ def _stage(house: House, asset: str, specs: Sequence[ModelSpec], description: st
 def _configuration(house: House, spec: ModelSpec) -> dict[str, Any]:
     settings = house.settings
     return configuration_of(
-        spec, settings.profile, initialisation=settings.initialisation, seed=settings.seed
+        spec,
+        settings.profile,
+        initialisation=settings.initialisation,
+        seed=settings.seed,
+        recipe_changes=settings.recipe,
     )
 
 

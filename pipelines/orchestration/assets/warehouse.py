@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from data_contracts.contract import FOLDER
+from pipelines.lake.views import FOLDER as VIEWS
 from pipelines.lineage.stages import Output, Stage
-from pipelines.lineage.versions import digest_of
+from pipelines.lineage.versions import digest_of, files_version
 from pipelines.orchestration.assets.pictures import pairs
 from pipelines.orchestration.resources import House, Work
 
@@ -17,7 +19,10 @@ def stage(house: House, upstream: Sequence[str]) -> Stage[Work]:
         inputs=tuple(upstream),
         modules=("pipelines.lake.warehouse",),
         libraries=("duckdb",),
-        configuration={"kept": house.settings.kept_warehouses},
+        configuration={
+            "kept": house.settings.kept_warehouses,
+            "rules": files_version([*FOLDER.glob("*.yaml"), *VIEWS.iterdir()]),
+        },
         pool="warehouse_writer",
         run=_publish,
     )
