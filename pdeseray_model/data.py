@@ -126,7 +126,7 @@ class TrainingSet:
         return np.array(image), np.array(mask)
 
 
-class Samples(Dataset[tuple[Tensor, Tensor, int]]):
+class Samples(Dataset[tuple[Tensor, Tensor]]):
     """Samples addressed by (epoch, place), so that augmentation depends on nothing else."""
 
     def __init__(self, training_set: TrainingSet, augmentation: Augmentation) -> None:
@@ -136,15 +136,11 @@ class Samples(Dataset[tuple[Tensor, Tensor, int]]):
     def __len__(self) -> int:
         return len(self.training_set.radiographs)
 
-    def __getitem__(self, address: Any) -> tuple[Tensor, Tensor, int]:  # noqa: ANN401 - torch's signature
+    def __getitem__(self, address: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - torch's signature
         epoch, index = address
         image, mask = self.training_set.read(index)
         image, mask = self.augmentation(image, mask, epoch=epoch, index=index)
-        return (
-            torch.from_numpy(np.ascontiguousarray(image)),
-            torch.from_numpy(np.ascontiguousarray(mask)),
-            index,
-        )
+        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
 
 
 def to_network_input(images: Tensor, *, channels_last: bool = True) -> Tensor:
@@ -167,7 +163,9 @@ def _open(shard: Path) -> NDArray[np.uint8]:
 def _shard_fault(shard: Path, last_index: int, size_px: int) -> str | None:
     """Say what is wrong with a shard, by its header and length alone."""
     try:
-        array = np.load(shard, mmap_mode="r", allow_pickle=False)  # afresh: it may have changed since last opened
+        array = np.load(
+            shard, mmap_mode="r", allow_pickle=False
+        )  # afresh: it may have changed since last opened
     except (OSError, ValueError) as error:
         return f"unreadable or cut short ({type(error).__name__})"
     if array.dtype != np.uint8 or array.shape[1:] != (size_px, size_px):

@@ -18,12 +18,14 @@ from pdeseray_model.errors import DivergedError
 from pdeseray_model.validation import Validation, dice_of, read_batch
 
 if TYPE_CHECKING:
+    from lightning.fabric import Fabric
     from torch import Tensor, nn
 
     from pdeseray_model.config import Recipe
     from pdeseray_model.data import TrainingSet
     from pdeseray_model.journal import Journal
     from pdeseray_model.run_folder import RunFolder
+    from pdeseray_model.sampling import BatchPlan
     from pdeseray_model.training_state import Progress
 
 
@@ -34,33 +36,40 @@ class Reporter:
     Losses and Dice stay on the device until a report is due, because looking at them waits for it.
     """
 
+    fabric: Fabric
     journal: Journal
     folder: RunFolder
     training_set: TrainingSet
     recipe: Recipe
+    plan: BatchPlan
     steps_n: int
     _losses: list[Tensor] = field(default_factory=list)
     _dice: list[Tensor] = field(default_factory=list)
-    _places: list[list[int]] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
 
-    def remember(self, loss: Tensor, logits: Tensor, masks: Tensor, places: Tensor) -> None:
-        """Keep a step's loss, the Dice of its positives, and which radiographs it saw."""
+    def remember(self, loss: Tensor, logits: Tensor, masks: Tensor) -> None:
+        """Keep a step's loss and the Dice of its positives."""
         self._losses.append(loss.detach())
         with torch.no_grad():
             self._dice.append(dice_of(logits, masks)[masks.flatten(1).amax(1) > 0])
-        self._places.append(places.tolist())
 
     def steps(self, progress: Progress, rate: float) -> None:
         """Report the steps since the last report; raises DivergedError if one's loss is not a number."""
         if not self._losses:
             return
-        losses, dice = torch.stack(self._losses).tolist(), torch.cat(self._dice)
+        dice = torch.cat(self._dice)
+        sums = torch.stack([*self._losses, dice.sum(), dice.new_tensor(float(len(dice)))])
+        if self.fabric.world_size > 1:
+            summed = self.fabric.all_reduce(sums, reduce_op="sum")
+            assert isinstance(summed, torch.Tensor)
+            sums = summed
+        *losses, dice_sum, positive_n = sums.tolist()
+        losses = [loss / self.fabric.world_size for loss in losses]
         self._check(losses, progress.step - len(losses))
         images_per_s = len(losses) * self.recipe.batch_size / max(time.monotonic() - self._since, 1e-9)
         left = (self.steps_n - progress.step) * self.recipe.batch_size / images_per_s
         mean_loss = sum(losses) / len(losses)
-        mean_dice = float(dice.mean()) if len(dice) else None
+        mean_dice = dice_sum / positive_n if positive_n else None
         self.journal.write(
             "step",
             step=progress.step,
@@ -78,7 +87,6 @@ class Reporter:
         )
         self._losses.clear()
         self._dice.clear()
-        self._places.clear()
         self.resume_clock()
 
     def resume_clock(self) -> None:
@@ -126,7 +134,7 @@ class Reporter:
         if bad is None:
             return
         step = first_step + bad
-        ids = [self.training_set.radiographs[place].id for place in self._places[bad]]
+        ids = [self.training_set.radiographs[place].id for place in self.plan.batch(step)]
         if self.folder.writes:
             self.folder.keep_diverged({"step": step, "loss": str(losses[bad]), "radiographs": ids})
         self.journal.write("failed", step=step, reason="the loss is not a number")

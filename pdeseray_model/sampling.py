@@ -61,6 +61,11 @@ class BatchPlan:
         negatives = _draw(self.negatives, self.steps * negative_n, rng).reshape(self.steps, negative_n)
         return [list(map(int, batch)) for batch in np.concatenate([positives, negatives], axis=1)]
 
+    def batch(self, step: int) -> list[int]:
+        """Return the whole batch of a step that is counted from the start of the training."""
+        epoch, position = divmod(step, self.steps)
+        return self.epoch(epoch)[position]
+
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, place) from a step to another, for one of several processes.

@@ -148,11 +148,11 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
             f"({description['parameters_n']:,} parameters, {init} weights), {steps_n} steps, "
             f"{description['train_n']} radiographs, validated on {len(validated)}"
         )
-        reporter = Reporter(journal, folder, training_set, recipe, steps_n)
+        reporter = Reporter(fabric, journal, folder, training_set, recipe, plan, steps_n)
         began = time.monotonic() - progress.seconds_s
 
         model.train()
-        for images_u8, masks_u8, places in loader:
+        for images_u8, masks_u8 in loader:
             rate = learning_rate(recipe, progress.step, steps_n, progress.validation_losses)
             adam.param_groups[0]["lr"] = rate
             images, masks = images_u8.to(fabric.device), masks_u8.to(fabric.device)
@@ -164,11 +164,13 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
             if average is not None:
                 average.update(network, progress.step)
             progress.step += 1
-            reporter.remember(loss, logits, masks, places)
+            reporter.remember(loss, logits, masks)
 
             epoch_ends = progress.step == steps_n or progress.step % plan.steps == 0
-            state_due = epoch_ends or progress.step % recipe.state_every_steps == 0 or stop.requested
-            if state_due or progress.step % recipe.log_every_steps == 0:
+            report_due = epoch_ends or progress.step % recipe.log_every_steps == 0
+            stopping = must_stop(fabric, stop, together=report_due)
+            state_due = epoch_ends or progress.step % recipe.state_every_steps == 0 or stopping
+            if state_due or report_due:
                 reporter.steps(progress, rate)  # before any state is kept: a diverged one never is
             if epoch_ends:
                 epoch = (progress.step - 1) // plan.steps
@@ -188,7 +190,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
             if state_due:
                 progress.seconds_s = time.monotonic() - began
                 folder.keep_state(progress, network, adam, average)
-            if stop.requested and progress.step < steps_n:
+            if stopping and progress.step < steps_n:
                 journal.write("stopped", step=progress.step)
                 journal.say(f"Asked to stop: state saved at step {progress.step}. Start again to continue.")
                 return False
@@ -262,6 +264,17 @@ class StopRequest:
     """Set by a signal; looked at between two steps."""
 
     requested: bool = False
+
+
+def must_stop(fabric: Fabric, stop: StopRequest, *, together: bool) -> bool:
+    """Whether to stop after this step; several processes agree on it, at the steps where they meet anyway."""
+    if fabric.world_size == 1:
+        return stop.requested
+    if not together:
+        return False
+    asked = fabric.all_reduce(torch.tensor(float(stop.requested), device=fabric.device), reduce_op="sum")
+    assert isinstance(asked, torch.Tensor)
+    return asked.item() > 0
 
 
 @contextmanager

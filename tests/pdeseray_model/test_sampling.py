@@ -59,6 +59,11 @@ def test_stopping_anywhere_and_going_on_gives_the_same_batches(
     assert {epoch for batch in whole for epoch, _ in batch} == {0, 1, 2}
 
 
+def test_batch_of_a_step_is_the_one_that_was_trained_on() -> None:
+    trained = list(StepSampler(plan(), 0, 12))
+    assert [[(step // 5, place) for place in plan().batch(step)] for step in range(12)] == trained
+
+
 def test_processes_share_each_batch_out() -> None:
     whole = list(StepSampler(plan(), 2, 7))
     halves = [list(StepSampler(plan(), 2, 7, rank=rank, world_size=2)) for rank in (0, 1)]
