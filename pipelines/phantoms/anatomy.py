@@ -67,9 +67,9 @@ def draw_anatomy(rng: np.random.Generator, *, is_female: bool) -> Anatomy:
     """Draw a patient."""
     return Anatomy(
         is_female=is_female,
-        width=float(np.clip(rng.normal(0.98 if is_female else 1.0, 0.035), 0.9, 1.07)),
-        height=float(np.clip(rng.normal(0.97 if is_female else 1.0, 0.05), 0.86, 1.1)),
-        stoutness=float(np.clip(rng.gamma(4.0, 0.25), 0.3, 2.2)),
+        width=float(np.clip(rng.normal(0.98 if is_female else 1.0, 0.045), 0.88, 1.09)),
+        height=float(np.clip(rng.normal(0.97 if is_female else 1.0, 0.07), 0.82, 1.14)),
+        stoutness=float(np.clip(rng.gamma(3.0, 0.33), 0.25, 2.6)),
         heart=float(np.clip(rng.normal(1.0, 0.11), 0.78, 1.4)),
         knob=float(np.clip(rng.normal(1.0, 0.3), 0.3, 1.8)),
         dome_rise=(float(rng.normal(0.035, 0.02)), float(rng.normal(0.0, 0.02))),
@@ -93,10 +93,10 @@ def draw_pose(rng: np.random.Generator, view: View, *, large: float = 0.0) -> Po
         + 0.05 * large,
         degrees=float(np.clip(rng.normal(0, 2.4 if supine else 1.3), -7, 7)) * (1 - 0.6 * large),
         shift=(
-            float(np.clip(rng.normal(0, 0.025), -0.06, 0.06)) * (1 - large),
-            float(np.clip(rng.normal(0, 0.025), -0.05, 0.06)) * (1 - large),
+            float(np.clip(rng.normal(0, 0.012), -0.04, 0.04)) * (1 - large),
+            float(np.clip(rng.normal(0, 0.012), -0.03, 0.04)) * (1 - large),
         ),
-        zoom=float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.1)) * (1 - large) + 1.22 * large,
+        zoom=float(np.clip(rng.normal(1.0, 0.025), 0.92, 1.08)) * (1 - large) + 1.22 * large,
         shrug=float(rng.normal(0.05 if supine else 0.0, 0.05)),
     )
 

@@ -11,7 +11,6 @@ from statistics import NormalDist
 from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.phantoms.anatomy import Anatomy, View, draw_anatomy
 from pipelines.phantoms.pneumothorax import Finding, Form
@@ -197,12 +196,12 @@ def _quota(rng: np.random.Generator, shares: Mapping[Name, float], n: int) -> li
     return [names[place] for place in rng.permutation(n)]
 
 
-def _sizes(rng: np.random.Generator, facts: CohortFacts, n: int) -> NDArray[np.float64]:
+def _sizes(rng: np.random.Generator, facts: CohortFacts, n: int) -> list[float]:
     """Return n sizes in percent of the frame: one from each n-th of the truncated log-normal law."""
     law = NormalDist(facts.size_log_mean, facts.size_log_sd)
     low, high = (law.cdf(float(np.log(edge))) for edge in facts.size_range)
     shares = low + (rng.permutation(n) + rng.random(n)) / max(n, 1) * (high - low)
-    return np.array([float(np.exp(law.inv_cdf(share))) for share in shares])
+    return [float(np.exp(law.inv_cdf(share))) for share in shares]
 
 
 def _patients(rng: np.random.Generator, conditions: list[Laterality]) -> list[list[Laterality]]:

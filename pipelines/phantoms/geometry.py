@@ -42,9 +42,11 @@ class Frame:
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def resized(self, rows: int, columns: int) -> "Frame":
-        """Return the frame of the same film at another size."""
-        scale = np.array([[columns / self.columns], [rows / self.rows]])
-        return Frame(rows, columns, self.matrix * scale)
+        """Return the frame of the same film at another size; pixels' outer edges stay where they are."""
+        scale = np.array([columns / self.columns, rows / self.rows])
+        matrix = self.matrix * scale[:, None]
+        matrix[:, 2] += 0.5 * scale - 0.5
+        return Frame(rows, columns, matrix)
 
     @property
     def unit_px(self) -> float:
@@ -53,14 +55,20 @@ class Frame:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep opencv in one thread: how it cuts an image among threads changes the last bits of a blur."""
-    threads = cv2.getNumThreads()
+def repeatable() -> Iterator[None]:
+    """Let opencv give the same bits each time: one thread, and no routines that depend on where memory lies.
+
+    How an image is cut among threads changes the last bits of a blur; Intel's routines change those of a
+    distance with the alignment of the memory.
+    """
+    threads, has_ipp = cv2.getNumThreads(), cv2.ipp.useIPP()
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
     try:
         yield
     finally:
         cv2.setNumThreads(threads)
+        cv2.ipp.setUseIPP(has_ipp)
 
 
 def smooth(points: Points, *, per_segment: int = 8, closed: bool = False) -> Points:

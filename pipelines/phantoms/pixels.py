@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.phantoms.anatomy import Anatomy, Pose, Scene, View, draw_pose, frame_of
 from pipelines.phantoms.apparatus import ORDINARY_UNIT_PX, close_shutters, devices, draw_apparatus, mark_side
-from pipelines.phantoms.geometry import Layer, blurred, one_thread, resized, wobble
+from pipelines.phantoms.geometry import Layer, blurred, repeatable, resized, wobble
 from pipelines.phantoms.pneumothorax import Air, Finding, find_air, pleural_line, region
 from pipelines.phantoms.tissues import thorax
 
@@ -68,7 +68,7 @@ def draw_film(
     """
     pose = _pose(rng, view, findings)
     native = Scene(anatomy, pose, frame_of(anatomy, pose, *size))
-    with one_thread():
+    with repeatable():
         return _drawn(rng, native, view, findings)
 
 
@@ -77,8 +77,8 @@ def _drawn(rng: np.random.Generator, native: Scene, view: View, findings: tuple[
     scale = DRAWING_PX / max(rows, columns)
     small = native.resized(round(rows * scale), round(columns * scale))
     airs = [
-        find_air(rng, native if finding.area_percent < _SMALL_PERCENT else small, finding)
-        for finding in findings
+        find_air(rng, one, drawing=native if one.area_percent < _SMALL_PERCENT else small, native=native)
+        for one in findings
     ]
     density = resized(thorax(rng, small, airs), rows, columns, cv2.INTER_CUBIC)
     mask = np.zeros((rows, columns), bool)

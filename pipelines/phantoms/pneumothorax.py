@@ -72,11 +72,15 @@ def lung_field(scene: Scene, side: int) -> NDArray[np.bool_]:
     return (seen > HALF) & (hidden <= HALF)
 
 
-def find_air(rng: np.random.Generator, scene: Scene, finding: Finding) -> Air:
-    """Return the air of one side whose region takes the drawn share of the frame (less where the lung ends)."""
-    field = lung_field(scene, finding.side)
-    weighted = _weighted_depth(rng, scene, finding)
-    inside = weighted[field]
+def find_air(rng: np.random.Generator, finding: Finding, *, drawing: Scene, native: Scene) -> Air:
+    """Return the air of one side whose region takes the drawn share of the native frame.
+
+    It takes less where the lung ends. The depth is measured at the size of `drawing`, the level is set at
+    native size.
+    """
+    field = lung_field(native, finding.side)
+    weighted = _weighted_depth(rng, drawing, finding)
+    inside = _at(weighted, native.frame)[field]
     wanted = min(finding.area_percent / 100 * field.size, _MOST_OF_A_LUNG * inside.size)
     rank = int(np.clip(round(wanted), 1, inside.size - 1))
     level = float(np.partition(inside, rank)[rank])

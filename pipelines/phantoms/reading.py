@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.phantoms.geometry import blurred, one_thread, wobble
+from pipelines.phantoms.geometry import blurred, repeatable, wobble
 
 ANNOTATION_PX = 2048
 """Side of the square that readers draw on (the paper: 2,048², bicubic)."""
@@ -59,7 +59,7 @@ def read_film(rng: np.random.Generator, mask: NDArray[np.bool_], reader: Reader)
         return _false_mark(rng) if rng.random() < reader.false_rate else None
     if rng.random() < (reader.small_miss_rate if share < 0.5 else reader.miss_rate):  # noqa: PLR2004 - percent
         return None
-    with one_thread():
+    with repeatable():
         return _outlined(rng, mask, reader)
 
 
