@@ -15,7 +15,7 @@ Cohort = tuple[Path, list[Row]]
 
 def _made(kind: Kind, folder: Path) -> Cohort:
     out = folder / kind
-    make_cohort(kind, out, n=24, seed=5, engine=LocalEngine(1))
+    make_cohort(kind, out, n=20, seed=5, engine=LocalEngine(1))
     return out, pq.read_table(out.with_name(f"{kind}.truth.parquet")).to_pylist()
 
 

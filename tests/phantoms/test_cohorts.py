@@ -27,7 +27,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("kind", "n"), [("siim", 5), ("tmc", 3)])
+@pytest.mark.parametrize(("kind", "n"), [("siim", 4), ("tmc", 2)])
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, kind: Kind, n: int) -> None:
     for workers in (1, 2):
         make_cohort(kind, tmp_path / str(workers), n=n, seed=9, engine=LocalEngine(workers))
