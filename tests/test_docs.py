@@ -131,9 +131,7 @@ def test_command_lines_of_the_pages_parse(snippet: Snippet) -> None:
     command.make_context(command.name, words)
 
 
-@pytest.mark.parametrize(
-    "snippet", [one for one in _inline() if one.text.startswith("pdeseray ")], ids=str
-)
+@pytest.mark.parametrize("snippet", [one for one in _inline() if one.text.startswith("pdeseray ")], ids=str)
 def test_commands_named_in_the_text_exist_with_their_options(snippet: Snippet) -> None:
     command, words = _named(shlex.split(snippet.text)[1:])
     options = {name for one in command.get_params(click.Context(command)) for name in one.opts}
@@ -157,18 +155,14 @@ def test_the_tables_of_settings_name_every_key_and_no_other(
 ) -> None:
     part = (ROOT / "README.md").read_text("utf-8").partition(heading)[2]
     table = part.partition("\n|---|")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == _in_order(model)
-
-
-def _in_order(model: type[Settings] | type[Cohort]) -> list[str]:
-    return list(model.model_fields)
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(model.model_fields)
 
 
 def test_the_defaults_that_the_readme_states_are_the_settings(elsewhere: Path) -> None:
     del elsewhere
     part = (ROOT / "README.md").read_text("utf-8").partition("### Settings")[2]
     table = part.partition("\n|---|")[2].partition("\n\n")[0]
-    stated = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)`", table, re.MULTILINE))
+    stated = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.MULTILINE))
     settings = load_settings()
     assert len(stated) >= 8
     assert {name: ast.literal_eval(text) for name, text in stated.items()} == {
@@ -188,9 +182,7 @@ def test_python_of_the_pages_names_what_exists(snippet: Snippet) -> None:
 def test_links_of_the_pages_lead_somewhere(page: Path) -> None:
     targets = [one.partition("#")[0] for one in _LINK.findall(page.read_text("utf-8"))]
     inside = [(page.parent / one).resolve() for one in targets if one and "://" not in one]
-    assert {
-        str(one.relative_to(ROOT)) for one in inside if not one.exists()
-    } <= PICTURES_OF_A_RUN
+    assert {str(one.relative_to(ROOT)) for one in inside if not one.exists()} <= PICTURES_OF_A_RUN
 
 
 def test_the_layout_in_the_readme_is_that_of_the_repository() -> None:
