@@ -143,6 +143,19 @@ def test_the_readme_lists_every_command_and_no_other() -> None:
     assert sorted(rows) == sorted(cli.list_commands(click.Context(cli)))
 
 
+def test_options_in_the_readmes_table_are_those_of_their_command() -> None:
+    rows = re.findall(
+        r"^\| `pdeseray (\w+)[^|]*\|(.*)\|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    named = {name: set(re.findall(r"`(--[a-z-]+)", text)) for name, text in rows}
+    assert named["run"]
+    for name, options in named.items():
+        command, _ = _named([name])
+        assert options <= {
+            one for parameter in command.get_params(click.Context(command)) for one in parameter.opts
+        }, name
+
+
 @pytest.mark.parametrize("snippet", _of("toml"), ids=str)
 def test_settings_of_the_pages_load(snippet: Snippet, elsewhere: Path) -> None:
     (elsewhere / SETTINGS_FILE).write_text(snippet.text, "utf-8")
