@@ -63,17 +63,24 @@ def tversky_loss(
     Tensor
         A scalar in [0, 1].
     """
+    areas = soft_areas(logits, masks)
+    return tversky_of(areas if reduction == "image" else areas.sum(0, keepdim=True), beta, smoothing).mean()
+
+
+def soft_areas(logits: Tensor, masks: Tensor) -> Tensor:
+    """Sum p g, p (1 - g) and (1 - p) g over the pixels of each image: (N, …) to (N, 3)."""
     logits, masks = _same_precision(logits, masks)
-    first_summed = 1 if reduction == "image" else 0
-    p = torch.sigmoid(logits).flatten(1)
-    g = masks.flatten(1)
-    pixels = tuple(range(first_summed, p.ndim))
-    overlap = (p * g).sum(pixels)
-    false_positive = (p * (1 - g)).sum(pixels)
-    false_negative = (torch.sigmoid(-logits).flatten(1) * g).sum(pixels)
+    p, g = torch.sigmoid(logits).flatten(1), masks.flatten(1)
+    missed = torch.sigmoid(-logits).flatten(1)
+    return torch.stack([(p * g).sum(1), (p * (1 - g)).sum(1), (missed * g).sum(1)], dim=1)
+
+
+def tversky_of(areas: Tensor, beta: float, smoothing: float) -> Tensor:
+    """Compute 1 - T from summed areas, (..., 3) to (...)."""
+    overlap, false_positive, false_negative = areas.unbind(-1)
     denominator = overlap + beta * false_positive + (1 - beta) * false_negative + smoothing
     tiny = torch.finfo(denominator.dtype).tiny  # 0/0 (nothing there, nothing predicted, beta 0) becomes T = 0
-    return (1 - (overlap + smoothing) / denominator.clamp_min(tiny)).mean()
+    return 1 - (overlap + smoothing) / denominator.clamp_min(tiny)
 
 
 def focal_loss(logits: Tensor, masks: Tensor, *, gamma: float = 2.0) -> Tensor:

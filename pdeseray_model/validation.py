@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pdeseray_model.data import Samples, to_network_input
-from pdeseray_model.losses import loss_of
+from pdeseray_model.losses import focal_loss, soft_areas, tversky_of
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -28,7 +28,7 @@ class Validation:
     dice : float
         Over all radiographs; two empty masks count 1, a prediction on an empty one 0.
     dice_positive : float
-        Over the radiographs with pneumothorax.
+        Over the radiographs whose mask is not empty at this size.
     """
 
     loss: float
@@ -40,27 +40,33 @@ class Validation:
 def validate(
     fabric: Fabric, network: nn.Module, samples: Samples, places: list[int], recipe: Recipe
 ) -> Validation:
-    """Go through the places in order, in whole batches shared out over the processes.
+    """Go through the places, shared out over the processes.
 
-    Batches are the same however many processes there are, so that a loss summed over a batch is too.
+    Where the recipe sums Tversky over a batch, it is summed here over all places: one number that neither batches nor
+    processes change, and that chance batches without positives do not drown.
     """
     network.eval()
-    batches = [places[i : i + recipe.batch_size] for i in range(0, len(places), recipe.batch_size)]
-    sums = torch.zeros(4, dtype=torch.float64, device=fabric.device)
-    for batch in batches[fabric.global_rank :: fabric.world_size]:
-        images, masks = read_batch(samples, batch, fabric.device)
+    sums = torch.zeros(8, dtype=torch.float64, device=fabric.device)
+    ours = places[fabric.global_rank :: fabric.world_size]
+    for start in range(0, len(ours), recipe.batch_size):
+        images, masks = read_batch(samples, ours[start : start + recipe.batch_size], fabric.device)
         logits = network(to_network_input(images, channels_last=recipe.channels_last))[:, 0]
-        dice, positive = dice_of(logits, masks), masks.flatten(1).amax(1) > 0
-        sums += torch.stack(
-            [loss_of(recipe, logits, masks) * len(batch), dice.sum(), dice[positive].sum(), positive.sum()]
-        ).double()
+        dices, positive = dice_of(logits, masks), masks.flatten(1).amax(1) > 0
+        areas = soft_areas(logits, masks)
+        tverskys = tversky_of(areas, recipe.beta, recipe.smoothing)
+        focals = focal_loss(logits, masks, gamma=recipe.gamma) * len(images)
+        parts = [tverskys.sum(), focals, dices.sum(), dices[positive].sum(), positive.sum()]
+        sums += torch.cat([torch.stack(parts), areas.sum(0)]).double()
     network.train()
     if fabric.world_size > 1:
         summed = fabric.all_reduce(sums, reduce_op="sum")
         assert isinstance(summed, torch.Tensor)
         sums = summed
-    loss, dice_sum, positive_sum, positive_n = sums.tolist()
-    return Validation(loss / len(places), dice_sum / len(places), positive_sum / max(1, positive_n))
+    per_image, focal, dice, dice_positive, positive_n = sums[:5].tolist()
+    n, pooled = len(places), tversky_of(sums[5:], recipe.beta, recipe.smoothing).item()
+    tversky = per_image / n if recipe.reduction == "image" else pooled
+    loss = {"tversky": tversky, "focal": focal / n, "mixed": tversky + focal / n}[recipe.loss]
+    return Validation(loss, dice / n, dice_positive / max(1, positive_n))
 
 
 def read_batch(samples: Samples, places: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
