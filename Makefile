@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-HOME_FOLDER := $(or $(PDESERAY_HOME),$(CURDIR)/.pdeseray)
+# pdeseray.toml and PDESERAY_* say where the state is: asked once, by the targets that need it
+HOME_FOLDER = $(shell $(BIN)/python -c 'from pipelines.settings import load_settings; print(load_settings().home_url.path)')
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -14,7 +15,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo ui test test-all contracts lint bench clean environment
+.PHONY: FORCE help demo ui test test-all contracts lint bench clean environment
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -33,7 +34,7 @@ test-all: $(READY) ## every test; those that need a service or a GPU skip with t
 	$(BIN)/pytest
 
 contracts: $(READY) ## every published table against its data contract
-	$(BIN)/python -m data_contracts
+	@PDESERAY_HOME='$(HOME_FOLDER)' $(BIN)/python -m data_contracts
 
 lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) and mypy --strict
 	$(BIN)/ruff format --check .
@@ -43,8 +44,8 @@ lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) an
 bench: $(READY) ## ratios against named peers, measured here
 	@for one in benchmarks/*.py; do $(BIN)/python $$one || echo "($$one: a goal was not met)"; done
 
-clean: ## forget the state (tables, models, runs), keep the environment
-	rm -rf "$(HOME_FOLDER)" .env
+clean: $(READY) ## forget the state (tables, models, runs), keep the environment
+	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; echo "rm -rf $$home"; rm -rf "$$home" .env
 
 environment: $(READY) ## only build .venv
 
@@ -60,8 +61,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt opencv-python-headless
 	@touch $(READY)
 
-# plain `dagster dev` finds the same instance through this file
-.env: Makefile pipelines/orchestration/instance/dagster.yaml
-	@mkdir -p "$(HOME_FOLDER)/dagster"
-	@cp pipelines/orchestration/instance/dagster.yaml "$(HOME_FOLDER)/dagster/dagster.yaml"
-	@printf 'DAGSTER_HOME=%s\nPDESERAY_HOME=%s\n' "$(HOME_FOLDER)/dagster" "$(HOME_FOLDER)" > .env
+# plain `dagster dev` finds the same instance through this file; written anew each time, since settings move homes
+.env: $(READY) FORCE
+	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; mkdir -p "$$home/dagster"; \
+		cp pipelines/orchestration/instance/dagster.yaml "$$home/dagster/dagster.yaml"; \
+		printf 'DAGSTER_HOME=%s\n' "$$home/dagster" > .env
+
+FORCE:

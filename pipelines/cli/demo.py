@@ -9,7 +9,7 @@ import click
 @click.option("--force", is_flag=True, help="Run every stage although nothing changed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def command(force: bool, as_json: bool) -> int:
-    """Run the whole chain on phantoms, and show what came of it."""
+    """Run the whole chain in profile demo (on phantoms unless cohorts are configured), with a summary."""
     from pipelines.cli.launching import launched
     from pipelines.lake.tables import Lake
     from pipelines.settings import load_settings

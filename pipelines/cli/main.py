@@ -9,7 +9,7 @@ import pipelines  # noqa: F401 - switches telemetry off before anything else is 
 from pipelines.records import UnusableInputError
 
 _COMMANDS = {
-    "demo": "Run the whole chain on phantoms, and show what came of it.",
+    "demo": "Run the whole chain in profile demo (on phantoms unless cohorts are configured), with a summary.",
     "run": "Run what changed: nothing whose inputs, code and settings stayed the same.",
     "phantoms": "Make a phantom cohort as files on disk.",
     "deidentify": "De-identify a folder of DICOM files into another.",

@@ -4,11 +4,14 @@ A stage whose run key stands in its record, and whose output is still there, doe
 puts out what it put out before keeps its data version, so that nothing below it runs.
 """
 
+import fcntl
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -137,6 +140,22 @@ class Ledger:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
+
+    @contextmanager
+    def alone(self, asset: str) -> Iterator[None]:
+        """Hold a stage for this process: another one that wants to run it waits, and then finds it done.
+
+        A home on a URL has no locks; there only Dagster's queue keeps two runs apart.
+        """
+        place = self._lake.path("stages", asset.replace("/", "."))
+        if place.protocol not in ("", "file"):
+            yield
+            return
+        lock = Path(place.path).with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def last(self, asset: str) -> StageRecord | None:
         """Return the record of the last execution that ended well, or None."""

@@ -41,7 +41,8 @@ class Tracker:
         if self._client is None:
             import mlflow
 
-            logging.getLogger("alembic").setLevel(logging.WARNING)
+            for name in ("alembic", "mlflow.store.db.utils"):  # they tell of every table that is made
+                logging.getLogger(name).setLevel(logging.WARNING)
             if self.uri.startswith("sqlite:///"):
                 Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             mlflow.set_tracking_uri(self.uri)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +137,9 @@ def _launch(
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if force:
         config["ops"] = {name.replace("/", "__"): {"config": {"force": True}} for name in changed}
-    with dg.DagsterInstance.get() as instance:
+    with warnings.catch_warnings(), dg.DagsterInstance.get() as instance:
+        # notices for people who write Dagster code would stand between a user and the progress
+        warnings.simplefilter("ignore")
         result = whole.execute_in_process(
             instance=instance, asset_selection=keys, raise_on_error=False, run_config=config
         )

@@ -49,7 +49,9 @@ def asset_of(stage: Stage[Work]) -> dg.AssetsDefinition:
         required_resource_keys={HOUSE},
     )
     def _asset(context: dg.AssetExecutionContext, config: StageConfig) -> Iterator[Any]:
-        yield from _execute(stage, context, force=config.force)
+        house: House = getattr(context.resources, HOUSE)
+        with house.ledger.alone(stage.asset):
+            yield from _execute(stage, context, house, force=config.force)
 
     return _asset
 
@@ -59,8 +61,9 @@ def check_name(table: str) -> str:
     return f"contract_of_{table}"
 
 
-def _execute(stage: Stage[Work], context: dg.AssetExecutionContext, *, force: bool) -> Iterator[Any]:
-    house: House = getattr(context.resources, HOUSE)
+def _execute(
+    stage: Stage[Work], context: dg.AssetExecutionContext, house: House, *, force: bool
+) -> Iterator[Any]:
     if house.on_stage is not None:
         house.on_stage(stage.asset)
     if not force and house.ledger.is_current(stage):

@@ -1,0 +1,246 @@
+"""The whole chain on small phantom cohorts: what no single room can show."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.settings import Settings, load_settings
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = """
+workers = 2
+recipe = {epochs = 2, steps_per_epoch = 4, threads = 2}
+
+[cohorts.siim]
+role = "pretrain"
+phantom = {kind = "siim", radiographs_n = 90, seed = 5}
+
+[cohorts.tmc]
+role = "finetune"
+phantom = {kind = "tmc", radiographs_n = 60, seed = 6}
+"""
+
+# every socket that is not of this machine is refused, as in a hospital without a way out
+NO_WAY_OUT = """
+import socket
+_connect = socket.socket.connect
+def connect(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError("outside connection refused: %r" % (address,))
+    return _connect(self, address)
+socket.socket.connect = connect
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A working directory in which the chain ran."""
+
+    folder: Path
+    outcome: dict[str, object]
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings, read as the command reads them."""
+        return load_settings(home=str(self.folder / ".pdeseray"), secrets=self.folder / "secrets")
+
+    @property
+    def warehouse(self) -> duckdb.DuckDBPyConnection:
+        """The published warehouse, as an analyst opens it."""
+        link = self.folder / ".pdeseray" / "warehouse.duckdb"
+        return duckdb.connect(str(link.resolve()), read_only=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables of a user whose secrets are elsewhere and whose machine has no way out."""
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(NO_WAY_OUT)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PDESERAY", "DAGSTER"))}
+    return {**kept, "PDESERAY_SECRETS": str(folder / "secrets"), "PYTHONPATH": str(site)}
+
+
+def pdeseray(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "pdeseray"), *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "pdeseray.toml").write_text(CONFIGURATION)
+    done = pdeseray(folder, "run", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield Run(folder, json.loads(done.stdout))
+    shutil.rmtree(folder)
+
+
+def test_every_stage_of_the_job_ran(run: Run) -> None:
+    assert run.outcome["failed"] == []
+    assert run.outcome["launched"] == run.outcome["asked"]
+    assert {"models/pdeseray_siim", "models/unet_siim", "models/pdeseray_tmc", "warehouse"} <= set(
+        run.outcome["launched"]  # type: ignore[arg-type]
+    )
+
+
+def test_a_second_run_launches_nothing(run: Run) -> None:
+    again = pdeseray(run.folder, "run", "--json")
+    assert json.loads(again.stdout)["launched"] == []
+
+
+def test_taken_in_is_published_and_set_aside(run: Run) -> None:
+    rows = run.warehouse.sql(
+        "SELECT cohort, count(*), count(*) FILTER (state = 'published'), count(*) FILTER (state <> 'published') "
+        "FROM sources GROUP BY cohort"
+    ).fetchall()
+    counted = {cohort: (n, published, aside) for cohort, n, published, aside in rows}
+    for cohort, (n, published, aside) in counted.items():
+        [seen] = run.warehouse.execute(
+            "SELECT count(*) FROM inventory WHERE cohort = $1", [cohort]
+        ).fetchone()  # type: ignore[misc]
+        assert n == seen == published + aside
+        assert aside > 0
+    assert set(counted) == {"siim", "tmc"}
+
+
+def test_every_planted_fault_that_ends_a_files_way_is_set_aside(run: Run) -> None:
+    reasons = {reason for (reason,) in run.warehouse.sql("SELECT DISTINCT reason FROM rejections").fetchall()}
+    assert {"unreadable", "duplicate_file", "no_label", "label_quality"} <= reasons
+
+
+def test_from_a_metric_back_to_the_digests_of_the_dicom_objects(run: Run) -> None:
+    house = run.warehouse
+    ancestors = house.sql(
+        "SELECT ancestor, ancestor_data_version FROM lineage WHERE asset = 'evaluation/siim'"
+    ).fetchall()
+    assert {"siim/deidentified", "models/pdeseray_siim", "siim/sources"} <= {name for name, _ in ancestors}
+    tested = house.sql(
+        "SELECT DISTINCT i.file_sha256, i.store_key FROM evaluations e "
+        "JOIN predictions p ON p.model_id = e.model_id AND p.cohort = e.test_set AND p.protocol = e.protocol "
+        "JOIN instances i USING (radiograph_id) "
+        "WHERE e.model_id = 'pdeseray_siim' AND e.metric = 'mdsc' AND e.subgroup = 'all' AND e.test_set = 'siim'"
+    ).fetchall()
+    assert tested
+    store = run.folder / ".pdeseray" / "store"
+    stored = {hashlib.sha256(path.read_bytes()).hexdigest() for path in store.rglob("*") if path.is_file()}
+    assert {digest for digest, _ in tested} <= stored
+
+
+def test_from_a_file_forward_to_each_number_that_it_touched(run: Run) -> None:
+    house = run.warehouse
+    digest, radiograph = house.sql(
+        "SELECT file_sha256, radiograph_id FROM instances JOIN splits USING (radiograph_id) "
+        "WHERE protocol = 'official' AND role = 'test' ORDER BY source_order LIMIT 1"
+    ).fetchone()  # type: ignore[misc]
+    touched = house.execute(
+        "SELECT DISTINCT e.model_id, e.metric FROM instances i JOIN predictions p USING (radiograph_id) "
+        "JOIN evaluations e ON e.model_id = p.model_id AND e.test_set = p.cohort AND e.protocol = p.protocol "
+        "WHERE i.file_sha256 = $1",
+        [digest],
+    ).fetchall()
+    assert {("pdeseray_siim", "mdsc"), ("unet_siim", "mdsc")} <= set(touched)
+    below = house.sql("SELECT asset FROM lineage WHERE ancestor = 'siim/deidentified'").fetchall()
+    assert {"evaluation/siim", "models/pdeseray_tmc", "evaluation/report", "warehouse"} <= {
+        a for (a,) in below
+    }
+    assert radiograph
+
+
+def test_every_stage_has_an_mlflow_run_with_its_inputs(run: Run) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(run.settings.mlflow_uri)
+    rows = run.warehouse.sql("SELECT asset, mlflow_run_id, data_version FROM stages").fetchall()
+    assert len(rows) > 20
+    for asset, run_id, data_version in rows:
+        made = client.get_run(run_id)
+        assert made.data.tags["asset"] == asset
+        assert made.data.tags["data_version"] == data_version
+    assert client.get_model_version_by_alias("pdeseray_tmc", "champion").run_id in {one for _, one, _ in rows}
+
+
+def test_nothing_that_identifies_a_patient_is_in_the_lake(run: Run) -> None:
+    """Names, ids and dates of birth that the hospital's export holds stand in no file under home but its own."""
+    import pydicom
+
+    source = run.folder / ".pdeseray" / "phantoms" / "tmc"
+    secrets: set[bytes] = set()
+    for path in sorted((source / "dicom").rglob("*.dcm"))[:20]:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+        except Exception:  # noqa: BLE001, S112 - a planted fault
+            continue
+        for keyword in (
+            "PatientID",
+            "AccessionNumber",
+            "StudyInstanceUID",
+            "SOPInstanceUID",
+            "PatientBirthDate",
+        ):
+            value = str(header.get(keyword, ""))
+            if len(value) >= 8:
+                secrets.add(value.encode())
+        secrets.add(str(header.get("PatientName", "")).split("^")[0].encode() + b"^")
+    assert len(secrets) > 40
+    for path in (run.folder / ".pdeseray").rglob("*"):
+        if path.is_file() and not path.is_relative_to(run.folder / ".pdeseray" / "phantoms"):
+            content = path.read_bytes()
+            found = [one for one in secrets if one in content]
+            assert not found, f"{path.suffix} under {path.parent.name}: {len(found)} identifiers"
+
+
+def test_killed_at_any_moment_and_run_again_the_tables_are_the_same(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pdeseray.toml").write_text(CONFIGURATION)
+    home = tmp_path / ".pdeseray"
+    home.mkdir()
+    # phantoms are made once: what is killed here is what reads them
+    shutil.copytree(run.folder / ".pdeseray" / "phantoms", home / "phantoms")
+    command = [str(Path(sys.executable).parent / "pdeseray"), "run", "--select", "siim/", "--json"]
+    for seconds in (6.0, 9.0, 12.0):
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment(tmp_path), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = pdeseray(tmp_path, *command[1:])
+    assert done.returncode == 0, done.stderr
+    for path in sorted((run.folder / ".pdeseray" / "tables").rglob("siim*.parquet")):
+        if path.parent.name in {"stages", "inventory", "sources"}:  # they hold times
+            continue
+        other = home / "tables" / path.relative_to(run.folder / ".pdeseray" / "tables")
+        assert other.read_bytes() == path.read_bytes(), path.relative_to(run.folder)
+    for kind in ("store", "shards"):
+        whole = {
+            p.relative_to(run.folder / ".pdeseray")
+            for p in (run.folder / ".pdeseray" / kind).rglob("*")
+            if p.is_file()
+        }
+        again = {p.relative_to(home) for p in (home / kind).rglob("*") if p.is_file()}
+        assert {p for p in again if p.name.endswith(".partial")} == set()
+        assert again <= whole
+
+
+def test_the_evidence_says_first_that_these_are_phantoms(run: Run) -> None:
+    page = (run.folder / ".pdeseray" / "reports" / "evidence.html").read_text("utf-8")
+    assert "phantom" in page[page.index("<body") :][:1500].lower()
