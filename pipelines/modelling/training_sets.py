@@ -28,7 +28,9 @@ MASK_SHARE = 0.5
 
 def reduced_mask(row: Row, size_px: int) -> NDArray[np.uint8]:
     """Return the reference mask of a row of ``masks`` at `size_px`: uint8 (S, S), 0 or 1."""
-    mask = mask_of(np.asarray(row["run_starts"]), np.asarray(row["run_lengths"]), (MASK_PX, MASK_PX))
+    mask = mask_of(
+        np.asarray(row["run_starts"], np.int64), np.asarray(row["run_lengths"], np.int64), (MASK_PX, MASK_PX)
+    )
     if size_px == MASK_PX:
         return mask.astype(np.uint8)
     share = cv2.resize(mask.astype(np.float32), (size_px, size_px), interpolation=cv2.INTER_AREA)
