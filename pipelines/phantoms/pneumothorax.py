@@ -112,15 +112,15 @@ def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) ->
     x, y = _anatomical(frame)
     gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-finding.area_percent / 0.25))
     if finding.form == "apical":
-        weighted = depth + np.float32(0.55 * gather) * np.square(np.maximum(y, 0))
+        weighted = depth + np.float32(0.9 * gather) * np.square(np.maximum(y, 0))
     elif finding.form == "lateral":
         height = rng.uniform(0.35, 0.7)
-        weighted = depth + np.float32(0.6 * gather) * np.square(y - np.float32(height))
+        weighted = depth + np.float32(1.0 * gather) * np.square(y - np.float32(height))
     elif finding.form == "basal":
         off_corner = np.square(np.maximum(1.0 - y, 0)) + np.float32(0.45) * np.square(
             0.92 - np.float32(side) * x
         )
-        weighted = depth + np.float32(0.6 * gather) * off_corner
+        weighted = np.float32(0.5) * depth + np.float32(0.9 * gather) * off_corner
     else:
         weighted = depth + np.float32(0.05) * np.square(y)
     bumps = wobble(rng, frame.rows, frame.columns, cells=7)

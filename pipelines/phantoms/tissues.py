@@ -78,9 +78,9 @@ def _lung_tissue(
         half = layer(filled(frame, lung(scene, air.side)))
         # without its vessels the region keeps their mean: it is empty, not dark
         tissue += (blurred(tissue, 14.0) - tissue) * free
-        # the collapsed lung is denser; the free air about as dark as this film's lungs elsewhere, not darker
-        extra += half * (1 - free) * np.float32(0.015 + 0.16 * air.collapse)
-        extra += free * np.float32(rng.normal(-0.012, 0.02))
+        # the collapsed lung is denser; the free air a shade darker, within the range of this film's lungs
+        extra += half * (1 - free) * np.float32(0.025 + 0.16 * air.collapse)
+        extra += free * np.float32(rng.normal(-0.045, 0.02))
     total = (tissue + extra) * lungs * (1 - np.float32(0.6) * heart)
     if has_fold:
         total += skin_fold(rng, scene, where)

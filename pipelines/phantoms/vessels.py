@@ -41,7 +41,7 @@ def markings(scene: Scene, shrinkage: dict[int, float]) -> tuple[Layer, Layer]:
             fill(hila, frame.pixels(_blob(rng, centre)), 130)
     strength = np.float32(0.20 * anatomy.markings)
     vessels = layer(drawing, 0.7) * strength + layer(hila, 5.0) * np.float32(0.22)
-    return vessels, _net(rng, frame) * np.float32(0.026 * anatomy.markings)
+    return vessels, _net(rng, frame) * np.float32(0.036 * anatomy.markings)
 
 
 def _tree(rng: np.random.Generator, root: Points, side: int) -> list[tuple[Points, float]]:
@@ -87,8 +87,8 @@ def _grown(rng: np.random.Generator, sprout: _Sprout, side: int) -> list[tuple[P
 
 def _net(rng: np.random.Generator, frame: Frame) -> Layer:
     """Return the finest markings: ridges of smooth noise at two scales, mean about 0."""
-    coarse = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=46)) * np.float32(1.25)
-    fine = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=90)) * np.float32(1.25)
+    coarse = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=38)) * np.float32(1.25)
+    fine = 1 - np.abs(wobble(rng, frame.rows, frame.columns, cells=80)) * np.float32(1.25)
     return np.maximum(coarse, -1) + np.float32(0.7) * np.maximum(fine, -1)
 
 
