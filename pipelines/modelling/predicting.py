@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -50,7 +50,7 @@ class Asked:
 
 def at_evaluation_size(probability: NDArray[np.uint8], size_px: int = EVALUATION_PX) -> NDArray[np.float32]:
     """Return a stored map (uint8, any side) as probabilities in [0, 1] at `size_px`, resampled bilinearly."""
-    values = probability.astype(np.float32) / 255.0
+    values: NDArray[Any] = probability.astype(np.float32) / 255.0
     if probability.shape != (size_px, size_px):
         values = cv2.resize(values, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
     return values

@@ -6,6 +6,7 @@ and whether two differ is `comparison`'s.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,41 +99,45 @@ def assess_models(
         for spec, folder in cast.members:
             rows += _predicted(bench, cast, spec, folder, previous.get(spec.model_id, ()))
     predictions = conform(rows)
-    common = {
-        "shards": bench.probability_shards,
-        "splits": bench.splits,
-        "instances": bench.instances,
-        "gate": bench.gate,
-        "patient_groups": bench.patient_groups,
-        "test_set": bench.cohort,
-    }
+    evaluate_here = partial(
+        evaluate,
+        predictions,
+        bench.masks,
+        shards=bench.probability_shards,
+        splits=bench.splits,
+        instances=bench.instances,
+        gate=bench.gate,
+        patient_groups=bench.patient_groups,
+        test_set=bench.cohort,
+    )
+    compare_here = partial(
+        compare,
+        predictions,
+        bench.masks,
+        shards=bench.probability_shards,
+        splits=bench.splits,
+        instances=bench.instances,
+        gate=bench.gate,
+        patient_groups=bench.patient_groups,
+        test_set=bench.cohort,
+    )
     evaluations: list[Row] = []
     protocols: set[str] = set()
     for number, cast in enumerate(casts):
         bench.told("evaluating", number, len(casts))
         members = tuple(spec.model_id for spec, _ in cast.members)
-        evaluations += evaluate(
-            predictions,
-            bench.masks,
+        evaluations += evaluate_here(
             model_id=cast.model_id,
             protocol=cast.protocol,
             members=members,
             with_references=cast.protocol not in protocols,
-            **common,
         )
         protocols.add(cast.protocol)
     comparisons: list[Row] = []
     protocol_of = {cast.model_id: cast.protocol for cast in casts if len(cast.members) == 1}
     for one, other in pairs:
         if protocol_of.get(one) is not None and protocol_of.get(one) == protocol_of.get(other):
-            comparisons += compare(
-                predictions,
-                bench.masks,
-                model_id=one,
-                other_id=other,
-                protocol=protocol_of[one],
-                **common,
-            )
+            comparisons += compare_here(model_id=one, other_id=other, protocol=protocol_of[one])
     bench.told("evaluating", len(casts), len(casts))
     return Assessed(predictions, evaluations, comparisons)
 

@@ -53,9 +53,7 @@ def _hospitals(cohorts: Sequence[Cohort]) -> list[Cohort]:
     return [cohort for cohort in cohorts if cohort.role == "finetune"]
 
 
-def jobs(
-    house: House, stages: Sequence[Stage[Work]]
-) -> list[Any]:
+def jobs(house: House, stages: Sequence[Stage[Work]]) -> list[Any]:
     """Return the jobs of `selections`, and ``contracts``."""
     descriptions = {
         "everything": "From files to evidence: every stage, with the models that the evidence page needs.",

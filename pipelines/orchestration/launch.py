@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.engine import ProgressSink
 from pipelines.orchestration.assets import stages_of
 from pipelines.orchestration.build import build_definitions
 from pipelines.orchestration.jobs import selections
@@ -62,7 +63,7 @@ def run(
     job: str = "everything",
     select: Sequence[str] = (),
     force: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: ProgressSink | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Launched:
     """Launch what changed among the stages of a job, in this process.

@@ -111,9 +111,9 @@ def _pose(rng: np.random.Generator, view: View, findings: tuple[Finding, ...]) -
 def _pleura(rng: np.random.Generator, air: Air, scene: Scene) -> Layer:
     """Return what the visceral pleura absorbs: 2 to 4 px wide on a 1,024 px film, fading in places."""
     frame = scene.frame
-    line = pleural_line(air, scene, frame.unit_px / ORDINARY_UNIT_PX * rng.uniform(1.2, 2.0))
+    line = pleural_line(air, scene, frame.unit_px / ORDINARY_UNIT_PX * rng.uniform(1.3, 2.1))
     fading = np.clip(0.8 + 0.25 * wobble(rng, frame.rows, frame.columns, cells=6), 0.3, 1.1)
-    strength = np.float32(rng.uniform(0.08, 0.15))
+    strength = np.float32(rng.uniform(0.11, 0.19))
     return np.asarray(line * fading * strength, dtype=np.float32)
 
 

@@ -31,7 +31,7 @@ def bones(scene: Scene) -> Layer:
             _bone(anterior, frame, front, anatomy.rib_width * np.linspace(1.05, 1.35, len(front)), edge=60)
         _bone(clavicles, frame, *_clavicle(scene, side))
         _scapula(scapulae, scene, side)
-    total = layer(posterior, 0.6) * 0.15 + layer(anterior, 0.9) * 0.09
+    total = layer(posterior, 0.6) * 0.125 + layer(anterior, 0.9) * 0.09
     total += layer(clavicles, 0.7) * 0.17 + layer(scapulae, 0.8) * 0.14
     total *= bright
     total += spine(scene) * (0.5 + 0.5 * bright)

@@ -80,7 +80,7 @@ def _lung_tissue(
         tissue += (blurred(tissue, 14.0) - tissue) * free
         # the collapsed lung is denser; the free air a shade darker, within the range of this film's lungs
         extra += half * (1 - free) * np.float32(0.025 + 0.16 * air.collapse)
-        extra += free * np.float32(rng.normal(-0.045, 0.02))
+        extra += free * np.float32(rng.normal(-0.06, 0.02))
     total = (tissue + extra) * lungs * (1 - np.float32(0.6) * heart)
     if has_fold:
         total += skin_fold(rng, scene, where)

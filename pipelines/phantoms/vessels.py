@@ -41,7 +41,7 @@ def markings(scene: Scene, shrinkage: dict[int, float]) -> tuple[Layer, Layer]:
             fill(hila, frame.pixels(_blob(rng, centre)), 130)
     strength = np.float32(0.20 * anatomy.markings)
     vessels = layer(drawing, 0.7) * strength + layer(hila, 5.0) * np.float32(0.22)
-    return vessels, _net(rng, frame) * np.float32(0.036 * anatomy.markings)
+    return vessels, _net(rng, frame) * np.float32(0.045 * anatomy.markings)
 
 
 def _tree(rng: np.random.Generator, root: Points, side: int) -> list[tuple[Points, float]]:

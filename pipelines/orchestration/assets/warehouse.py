@@ -1,6 +1,7 @@
 """The warehouse: every table, in one DuckDB file that is published whole or not at all."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from data_contracts.contract import FOLDER
 from pipelines.lake.views import FOLDER as VIEWS
@@ -38,7 +39,7 @@ def _publish(work: Work) -> Output:
     path = publish(
         house.lake,
         house.settings.warehouse_url,
-        house.settings.warehouse_link,
+        Path(house.settings.warehouse_link.path),
         data_version=version,
         kept=house.settings.kept_warehouses,
     )
