@@ -4,3 +4,9 @@ Belongs here: architectures, losses, augmentation, the training program, the pre
 tables, cohorts, orchestration, tracking. The room imports and trains where only torch, lightning, timm,
 segmentation_models_pytorch, albumentations, safetensors, numpy and opencv are installed.
 """
+
+import os
+
+# Read once, when torch loads OpenMP. By default its idle threads spin: on two cores that anything else also uses, the
+# demo's training was seen to fall from 37 to 2 images a second. Waiting threads give the core away; results are equal.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -114,10 +114,11 @@ class Recipe(_Json):
     ----------
     size_px : int
         Side of the square images (section 4.3: 512).
-    loss, beta, gamma, reduction, smoothing
-        See pdeseray_model.losses. Summed over the batch, as segmentation_models_pytorch does: summed per image
-        it rewards emptying the maps of the four images of five that are empty until positives are lost too.
-        Smoothing 1 (pixel) gives batches without any positive a gradient.
+    loss, beta, gamma, focal_weight, reduction, smoothing
+        See pdeseray_model.losses. The paper adds focal to Tversky unweighted; averaged over all pixels it is then
+        about a hundred times weaker on a positive pixel. Summed over the batch, as segmentation_models_pytorch does:
+        summed per image it rewards emptying the maps of the four images of five that are empty until positives are
+        lost too. Smoothing 1 (pixel) gives batches without any positive a gradient.
     learning_rate, schedule, plateau_factor, plateau_patience
         Adam's rate. "plateau" multiplies it by the factor after `patience` epochs without a better validation loss;
         "one_cycle" warms up over a tenth of the steps and falls to zero along a cosine.
@@ -143,6 +144,7 @@ class Recipe(_Json):
     loss: Literal["mixed", "tversky", "focal"] = "mixed"
     beta: float = 0.5
     gamma: float = 2.0
+    focal_weight: float = 1.0
     reduction: Literal["image", "batch"] = "batch"
     smoothing: float = 1.0
     learning_rate: float = 5e-4
@@ -190,7 +192,15 @@ class Recipe(_Json):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 faults.append(f"{name}={value}, not in [{low}, {high}]")
-        for name in ("gamma", "smoothing", "weight_decay", "learning_rate", "workers", "overlays_n"):
+        for name in (
+            "gamma",
+            "focal_weight",
+            "smoothing",
+            "weight_decay",
+            "learning_rate",
+            "workers",
+            "overlays_n",
+        ):
             if getattr(self, name) < 0:
                 faults.append(f"{name}={getattr(self, name)}, negative")
         if faults:

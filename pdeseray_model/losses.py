@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 
 def loss_of(recipe: Recipe, logits: Tensor, masks: Tensor) -> Tensor:
-    """Compute the recipe's loss; see `tversky_loss` and `focal_loss` for shapes. Mixed is their unweighted sum."""
+    """Compute the recipe's loss from logits and masks (N, H, W). Mixed is the sum of both (the paper: unweighted)."""
     loss = logits.new_zeros((), dtype=torch.float32)
     if recipe.loss in ("tversky", "mixed"):
         loss = loss + tversky_loss(
             logits, masks, beta=recipe.beta, smoothing=recipe.smoothing, reduction=recipe.reduction
         )
     if recipe.loss in ("focal", "mixed"):
-        loss = loss + focal_loss(logits, masks, gamma=recipe.gamma)
+        weight = recipe.focal_weight if recipe.loss == "mixed" else 1.0
+        loss = loss + weight * focal_loss(logits, masks, gamma=recipe.gamma)
     return loss
 
 

@@ -65,7 +65,9 @@ def validate(
     per_image, focal, dice, dice_positive, positive_n = sums[:5].tolist()
     n, pooled = len(places), tversky_of(sums[5:], recipe.beta, recipe.smoothing).item()
     tversky = per_image / n if recipe.reduction == "image" else pooled
-    loss = {"tversky": tversky, "focal": focal / n, "mixed": tversky + focal / n}[recipe.loss]
+    loss = {"tversky": tversky, "focal": focal / n, "mixed": tversky + recipe.focal_weight * focal / n}[
+        recipe.loss
+    ]
     return Validation(loss, dice / n, dice_positive / max(1, positive_n))
 
 
