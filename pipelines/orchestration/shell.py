@@ -14,7 +14,7 @@ import dagster as dg
 import pyarrow as pa
 
 from pipelines.lineage.stages import FAILED, Output, Stage, StageRecord, now, record_of
-from pipelines.orchestration.resources import House, Launch, Work
+from pipelines.orchestration.resources import PATIENT_THREADS, House, Launch, Work
 
 HOUSE = "house"
 _SHOWN_VERDICTS = 20
@@ -216,7 +216,7 @@ def _launcher(context: dg.AssetExecutionContext) -> Launch:
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **session.get_bootstrap_env_vars()},
+                env={**os.environ, **PATIENT_THREADS, **session.get_bootstrap_env_vars()},
             )
             try:
                 code = process.wait()
