@@ -258,7 +258,7 @@ def _findings(rng: np.random.Generator, laterality: Laterality, area: float) -> 
 
 def _form(rng: np.random.Generator, area: float) -> Form:
     if area < 1:
-        shares = (0.70, 0.16, 0.14, 0.0)
+        shares = (0.58, 0.24, 0.18, 0.0)
     elif area < 4:  # noqa: PLR2004 - percent of the frame: a quarter of a lung
         shares = (0.46, 0.30, 0.14, 0.10)
     else:

@@ -110,7 +110,7 @@ def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) ->
         stroke(edge, frame.pixels(dome(scene, side)[:40]), 1)
     depth = distance_from(edge, exact=True) / np.float32(frame.unit_px)
     x, y = _anatomical(frame)
-    gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-finding.area_percent / 0.8))
+    gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-finding.area_percent / 0.25))
     if finding.form == "apical":
         weighted = depth + np.float32(0.9 * gather) * np.square(np.maximum(y, 0))
     elif finding.form == "lateral":
