@@ -69,6 +69,8 @@ def test_mixed_is_the_unweighted_sum() -> None:
     logits, masks = tensors()
     parts = [loss_of(Recipe(loss=kind), logits, masks).item() for kind in ("tversky", "focal")]
     assert loss_of(Recipe(loss="mixed"), logits, masks).item() == pytest.approx(sum(parts), abs=1e-6)
+    weighted = loss_of(Recipe(loss="mixed", focal_weight=7.0), logits, masks).item()
+    assert weighted == pytest.approx(parts[0] + 7 * parts[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["mixed", "tversky", "focal"])
