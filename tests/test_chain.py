@@ -147,7 +147,7 @@ def test_from_a_metric_back_to_the_digests_of_the_dicom_objects(run: Run) -> Non
 
 def test_from_a_file_forward_to_each_number_that_it_touched(run: Run) -> None:
     house = run.warehouse
-    digest, radiograph = house.sql(
+    digest, radiograph = house.execute(
         "SELECT file_sha256, radiograph_id FROM instances JOIN splits USING (radiograph_id) "
         "WHERE protocol = 'official' AND role = 'test' ORDER BY source_order LIMIT 1"
     ).fetchone()  # type: ignore[misc]
