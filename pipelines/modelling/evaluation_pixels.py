@@ -16,7 +16,13 @@ import numpy as np
 from pdeseray_model.metric_curves import LEVELS, probability_histograms
 from pdeseray_model.metrics import Flags, Gate, Masks, PixelCounts, Values, area_px, dice, iou
 from pipelines.labels.run_lengths import mask_of
-from pipelines.modelling.predicting import EVALUATION_PX, MASK_THRESHOLD, at_evaluation_size
+from pipelines.modelling.predicting import (
+    EVALUATION_PX,
+    MASK_THRESHOLD,
+    at_evaluation_size,
+    probability_of,
+    stored_map,
+)
 from pipelines.modelling.training_sets import MASK_PX
 from pipelines.records import Row, UnusableInputError
 
@@ -93,7 +99,7 @@ def measure(
     rows
         Its predictions, in its order, from `evaluation_set.predictions_on`.
     shards
-        Where their probability maps are: uint8, 255 times the probability, of one size.
+        Where their probability maps are: uint8 as `predicting.stored_map` writes them, of one size.
     gate, evaluation_px, threshold
         The operating point; a pixel is on where its probability is at least the threshold.
 
@@ -122,7 +128,7 @@ def measure(
         reference = reduced(full, evaluation_px)
         predicted = values >= threshold
         overlap, union_overlap = _overlap(predicted, reference, present)
-        inside, outside = probability_histograms(np.rint((LEVELS - 1) * values).astype(np.uint8), reference)
+        inside, outside = probability_histograms(stored_map(values), reference)
         parts.append(
             Measures(
                 dice=overlap,
@@ -196,8 +202,8 @@ def resampled(probabilities: NDArray[np.uint8], side_px: int) -> NDArray[np.floa
 
 
 def _highest(probabilities: NDArray[np.uint8]) -> Values:
-    highest: Values = np.array([image.max() for image in probabilities], dtype=np.float64)
-    return highest / (LEVELS - 1)
+    highest = np.array([image.max() for image in probabilities], dtype=np.uint8)
+    return probability_of(highest).astype(np.float64)
 
 
 def _overlap(predicted: Masks, reference: Masks, present: Flags) -> tuple[Values, Values]:

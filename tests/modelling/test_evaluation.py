@@ -9,6 +9,7 @@ from pdeseray_model.metrics import Gate
 from pipelines.modelling.evaluation import evaluate
 from pipelines.modelling.evaluation_pixels import reduced, resampled
 from pipelines.modelling.evaluation_set import evaluation_set
+from pipelines.modelling.predicting import probability_of, stored_map
 from pipelines.records import UnusableInputError
 
 Trial = Any  # tests/modelling/conftest.py
@@ -125,16 +126,23 @@ def test_oracle_fails_the_gate_where_the_finding_is_small(trial: Trial) -> None:
 
 def test_threshold_is_one_half_of_the_probability(trial: Trial) -> None:
     keys = [trial.radiograph(square(LARGE)), trial.radiograph()]
-    trial.predict(keys, [full(127), full(127)], model_id="below")
-    trial.predict(keys, [full(128), full(128)], model_id="above")
+    trial.predict(keys, [full(180), full(180)], model_id="below")
+    trial.predict(keys, [full(181), full(181)], model_id="above")
     assert run(trial, model_id="below")["below", "all", "fp"]["value"] == 0
     assert run(trial, model_id="above")["above", "all", "fp"]["value"] == 1
 
 
 def test_small_maps_are_resampled_bilinearly() -> None:
-    tiny = np.array([[[0, 200], [0, 200]]], dtype=np.uint8)
+    tiny = np.array([[[0, 204], [0, 204]]], dtype=np.uint8)  # 204 / 255 = 0.8, squared 0.64
     # half-pixel centres: a quarter and three quarters of the way between the two columns
-    assert resampled(tiny, 4)[0, 0] * 255 == pytest.approx([0, 50, 150, 200], abs=1e-4)
+    assert resampled(tiny, 4)[0, 0] == pytest.approx([0, 0.16, 0.48, 0.64], abs=1e-6)
+
+
+def test_stored_maps_tell_faint_probabilities_apart() -> None:
+    faint = np.array([[0.0, 1e-4, 1e-3, 0.25, 0.5, 1.0]], dtype=np.float32)
+    levels = stored_map(faint)
+    assert levels.tolist() == [[0, 3, 8, 128, 180, 255]]  # 255 times the root: 2.55, 8.06, 127.5, 180.3
+    assert np.abs(probability_of(levels) - faint).max() < 0.003
 
 
 @pytest.mark.parametrize("side", [512, 128, 160])
