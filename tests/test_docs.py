@@ -25,9 +25,6 @@ from pipelines.settings import SETTINGS_FILE, Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PICTURES_OF_A_RUN = {"docs/images/result.png"}
-"""Pictures that a run makes: the page names their place, and stands without them."""
-
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(?P<text>[^`\n]+)`")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
@@ -195,7 +192,7 @@ def test_python_of_the_pages_names_what_exists(snippet: Snippet) -> None:
 def test_links_of_the_pages_lead_somewhere(page: Path) -> None:
     targets = [one.partition("#")[0] for one in _LINK.findall(page.read_text("utf-8"))]
     inside = [(page.parent / one).resolve() for one in targets if one and "://" not in one]
-    assert {str(one.relative_to(ROOT)) for one in inside if not one.exists()} <= PICTURES_OF_A_RUN
+    assert {str(one.relative_to(ROOT)) for one in inside if not one.exists()} == set()
 
 
 def test_the_layout_in_the_readme_is_that_of_the_repository() -> None:
