@@ -33,8 +33,10 @@ test: $(READY) ## tests that are not slow
 test-all: $(READY) ## every test; those that need a service or a GPU skip with the reason
 	$(BIN)/pytest
 
-contracts: $(READY) ## every published table against its data contract
-	@PDESERAY_HOME='$(HOME_FOLDER)' $(BIN)/python -m data_contracts
+contracts: $(READY) ## every published table against its data contract; the verdicts as a page, too
+	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; \
+		PDESERAY_HOME="$$home" $(BIN)/python -m data_contracts --page "$$home/reports/contracts.html" && \
+		echo "as a page: $$home/reports/contracts.html"
 
 lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) and mypy --strict
 	$(BIN)/ruff format --check .

@@ -5,9 +5,10 @@ reads them, turns them into Arrow schemas, SQL types and Great Expectations suit
 each rule. It imports nothing of ``pipelines``, writes no table and knows no radiology.
 """
 
+from data_contracts.check import check_table, check_tables
 from data_contracts.columns import ContractError
 from data_contracts.contract import Contract, arrow_schema, contract, contracts
-from data_contracts.verdict import Verdict, broken, check_table, check_tables
+from data_contracts.verdict import Verdict, broken
 
 __all__ = [
     "Contract",

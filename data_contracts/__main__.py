@@ -1,9 +1,11 @@
 """Say whether the contracts hold, for CI and for people.
 
-    python -m data_contracts [--warehouse FILE | --tables DIR] [--table NAME] [--json]
+    python -m data_contracts [--warehouse FILE | --tables DIR] [--against FILE] [--table NAME] [--json] [--page FILE]
 
 Exit 0: all hold. 1: one is broken. 2: could not look. By default it looks at the published warehouse:
-``warehouse.duckdb`` under PDESERAY_HOME, or under ``./.pdeseray``.
+``warehouse.duckdb`` under PDESERAY_HOME, or under ``./.pdeseray``. Its freshness is judged against the clock, its
+distributions against the version before it, where one is kept, or against the one that ``--against`` names; both
+only warn.
 """
 
 import argparse
@@ -14,9 +16,19 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+import pyarrow as pa
+
+from data_contracts.check import check_tables
 from data_contracts.contract import contracts
-from data_contracts.published import CannotLookError, read_parquet, read_warehouse
-from data_contracts.verdict import Verdict, broken, check_tables
+from data_contracts.page import write_page
+from data_contracts.published import (
+    CannotLookError,
+    current_at,
+    read_parquet,
+    read_warehouse,
+    version_before,
+)
+from data_contracts.verdict import Verdict, broken
 
 HOLD, BROKEN, COULD_NOT_LOOK = 0, 1, 2
 
@@ -27,9 +39,22 @@ def default_warehouse() -> Path:
 
 
 def look(
-    *, warehouse: Path | None = None, tables: Path | None = None, table: str | None = None
+    *,
+    warehouse: Path | None = None,
+    tables: Path | None = None,
+    against: Path | None = None,
+    table: str | None = None,
 ) -> list[Verdict]:
     """Judge a warehouse or a folder of tables, or one table of it with the others as references.
+
+    Parameters
+    ----------
+    warehouse, tables
+        A published file or the link to it, or a folder of Parquet tables; default: `default_warehouse`.
+    against
+        The version whose distributions a warehouse's are compared with; default: the one before it.
+    table
+        Judge this table only.
 
     Raises
     ------
@@ -43,13 +68,21 @@ def look(
             remedy=f"name one of {', '.join(contracts())}",
         )
     needed = None if table is None else {table, *contracts()[table].needs}
+    wanted = list(contracts()) if table is None else [table]
     if tables is not None:
         found = read_parquet(tables, needed)
-        names = [name for name in contracts() if name in found]
-    else:
-        found = read_warehouse(warehouse or default_warehouse(), needed)
-        names = list(contracts())
-    return check_tables(found, names=names if table is None else [table])
+        names = [name for name in wanted if name in found]
+        return check_tables(found, names=names, before=_before(against, names))
+    place = warehouse or default_warehouse()
+    found = read_warehouse(place, needed)
+    before = _before(against or version_before(place), wanted)
+    return check_tables(found, names=wanted, before=before, current_at=current_at(place))
+
+
+def _before(version: Path | None, names: Sequence[str]) -> dict[str, pa.Table]:
+    """Return those tables of an earlier version whose contract has a rule on drift."""
+    drifting = {name for name in names if contracts()[name].has_drift}
+    return read_warehouse(version, drifting) if version is not None and drifting else {}
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -90,11 +123,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--warehouse", type=Path, metavar="FILE", help="a published warehouse")
     place.add_argument("--tables", type=Path, metavar="DIR", help="a folder of Parquet tables")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="a version whose distributions to compare")
     parser.add_argument("--table", metavar="NAME", help="judge this table only")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the verdicts as a page, too")
     parser.add_argument("--json", action="store_true", help="print one JSON value and nothing else")
     asked = parser.parse_args(arguments)
     try:
-        verdicts = look(warehouse=asked.warehouse, tables=asked.tables, table=asked.table)
+        verdicts = look(
+            warehouse=asked.warehouse, tables=asked.tables, against=asked.against, table=asked.table
+        )
+        if asked.page is not None:
+            write_page(asked.page, verdicts)
     except CannotLookError as error:
         sys.stderr.write(f"{error}\n")
         return COULD_NOT_LOOK

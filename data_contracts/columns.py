@@ -58,10 +58,19 @@ class CustomProperty(Strict):
     value: str | list[str]
 
 
-class Quality(Strict):
-    """One quality rule: a library rule (rowCount, validValues, duplicateCount) or a counting SQL query."""
+class Drift(Strict):
+    """When a column's distribution is no longer that of the last published version (`data_contracts.drift`)."""
 
-    type: Literal["library", "sql"]
+    by: tuple[str, ...] = Field(min_length=1)
+    where: str | None = None
+    at_least: float = Field(alias="statisticAtLeast", gt=0)
+    p_below: float = Field(alias="pBelow", gt=0, lt=1)
+
+
+class Quality(Strict):
+    """One quality rule: a library rule (rowCount, validValues, duplicateCount), a counting query, or drift."""
+
+    type: Literal["library", "sql", "custom"]
     name: str | None = None
     rule: Literal["rowCount", "validValues", "duplicateCount"] | None = None
     query: str | None = None
@@ -73,10 +82,18 @@ class Quality(Strict):
     description: str | None = None
     dimension: str
     severity: Literal["error", "warning"]
+    engine: Literal["pdeseray"] | None = None
+    drift: Drift | None = Field(default=None, alias="implementation")
     custom: tuple[CustomProperty, ...] = Field(default=(), alias="customProperties")
 
     @model_validator(mode="after")
     def _is_a_known_rule(self) -> Self:
+        if (self.type == "custom") != (self.drift is not None and self.engine is not None):
+            raise ValueError("a custom rule, and no other, has the engine `pdeseray` and its implementation")
+        if self.type == "custom" and (self.name is None or self.severity != "warning"):
+            raise ValueError("a rule on drift has a name and only warns: a cohort may truly change")
+        if self.type == "custom":
+            return self
         if self.type == "sql":
             if self.name is None or self.query is None or not _COUNT.match(self.query) or self.must_be != 0:
                 raise ValueError(
@@ -197,6 +214,11 @@ class Column(Strict):
         """The (table, column) pairs in which each of its values must be found."""
         values = [str(one.value) for one in self.custom if one.property == "references"]
         return tuple((value.split(".")[0], value.split(".")[1]) for value in values)
+
+    @property
+    def drifts(self) -> tuple[Quality, ...]:
+        """The rules that compare its distribution with the last published version's."""
+        return tuple(rule for rule in self.quality if rule.drift is not None)
 
     @property
     def valid_values(self) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ types, references). What does not: judging a table (`data_contracts.verdict`).
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -49,11 +50,16 @@ class Server(Strict):
 
 
 class ServiceLevel(Strict):
-    """A promise about time, such as freshness in days."""
+    """A promise about time: how long ago a run last found the table current."""
 
     property: Literal["freshness"]
     value: float
     unit: Literal["d", "h"]
+
+    @property
+    def age(self) -> timedelta:
+        """The age that the table may reach."""
+        return timedelta(days=self.value) if self.unit == "d" else timedelta(hours=self.value)
 
 
 class Member(Strict):
@@ -103,6 +109,9 @@ class Contract(Strict):
         unknown = {name for one in self.quality for name in one.columns} - set(names)
         if unknown:
             raise ValueError(f"duplicateCount names unknown columns: {', '.join(sorted(unknown))}")
+        grouped = {name for column in self.columns for one in column.drifts if one.drift for name in one.drift.by}
+        if grouped - set(names):
+            raise ValueError(f"drift is asked by unknown columns: {', '.join(sorted(grouped - set(names)))}")
         return self
 
     @property
@@ -139,6 +148,21 @@ class Contract(Strict):
     def may_be_empty(self) -> bool:
         """Whether a table without rows keeps the contract."""
         return any(rule.rule == "rowCount" and rule.at_least == 0 for rule in self.quality)
+
+    @property
+    def freshness(self) -> ServiceLevel | None:
+        """How fresh it is promised to be; None for what ships with the project."""
+        return next((one for one in self.service_levels if one.property == "freshness"), None)
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether distributions of it are compared with the last published version's."""
+        return any(column.drifts for column in self.columns)
+
+    @property
+    def owner(self) -> str:
+        """Who answers for it."""
+        return next(one.username for one in self.team if one.role == "owner")
 
     @property
     def comes_with_the_project(self) -> bool:

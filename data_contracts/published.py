@@ -5,6 +5,7 @@ where only this package is.
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -59,6 +60,27 @@ def read_warehouse(link: Path, names: Iterable[str] | None = None) -> dict[str, 
             found=type(error).__name__,
             remedy="publish it again with `pdeseray run`",
         ) from error
+
+
+def current_at(link: Path) -> datetime:
+    """Return when a run last found the published tables current: the age of the link itself.
+
+    Publishing makes the link anew; a run that finds nothing to do touches it. A version's own file keeps the time
+    at which it was published.
+    """
+    return datetime.fromtimestamp(link.lstat().st_mtime, UTC)
+
+
+def version_before(link: Path) -> Path | None:
+    """Return the version that was published before the one that a link points to, where it is still kept."""
+    present = link.resolve()
+    others = [
+        (path.stat().st_mtime_ns, path)
+        for path in present.parent.glob(f"[!.]*{present.suffix}")
+        if path.resolve() != present and not path.is_symlink()
+    ]
+    older = [one for one in others if one[0] <= present.stat().st_mtime_ns]
+    return max(older)[1] if older else None
 
 
 def read_parquet(folder: Path, names: Iterable[str] | None = None) -> dict[str, pa.Table]:

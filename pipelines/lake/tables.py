@@ -5,7 +5,7 @@ folder, a part is one file of it (a cohort, or what one stage of a cohort wrote)
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -100,6 +100,19 @@ class Lake:
     def delete(self, table: str, part: str) -> None:
         """Remove a part; nothing happens where there is none."""
         self.path(table, part).unlink(missing_ok=True)
+
+    def keep(self, parts: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Return the bytes of parts, (table, part) each, to put back if what replaces them is not sound."""
+        found = {(table, part): self.path(table, part) for table, part in parts}
+        return {key: path.read_bytes() for key, path in found.items() if path.exists()}
+
+    def put_back(self, kept: Mapping[tuple[str, str], bytes], parts: Iterable[tuple[str, str]]) -> None:
+        """Make `parts` again what `keep` found; those that it did not find are removed."""
+        for key in {*parts, *kept}:
+            if key in kept:
+                write_bytes(self.path(*key), kept[key])
+            else:
+                self.delete(*key)
 
     def _read_part(self, table: str, part: str) -> pa.Table:
         path = self.path(table, part)

@@ -157,6 +157,12 @@ def open_warehouse(link: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(link.resolve()), read_only=True)
 
 
+def confirm(link: Path) -> None:
+    """Note that a run found the published version current: its freshness counts from now on."""
+    if link.is_symlink():
+        os.utime(link, follow_symlinks=False)
+
+
 def versions(warehouse_dir: UPath, link: Path) -> list[Version]:
     """Return the versions that are kept, newest first."""
     current = link.resolve() if link.exists() else None

@@ -116,6 +116,11 @@ class StageRecord:
     mlflow_run_id: str | None
     outcome: str
 
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The (table, part) of each Parquet file that it wrote."""
+        return [(table, part) for table, _, part in (name.partition("/") for name in self.rows)]
+
     def to_row(self) -> Row:
         """Return the row of the table ``stages``."""
         return {
@@ -198,7 +203,7 @@ class Ledger:
         record = self.last(stage.asset)
         if record is None or record.run_key != self.key_of(stage):
             return False
-        return all(part in self._lake.parts(table) for table, part in _written(record))
+        return all(part in self._lake.parts(table) for table, part in record.parts)
 
     def plan(self, stages: list[Stage[C]]) -> list[str]:
         """Return the names of the stages that have to run, of `stages` in topological order.
@@ -210,10 +215,6 @@ class Ledger:
             if any(name in changed for name in stage.inputs) or not self.is_current(stage):
                 changed.append(stage.asset)
         return changed
-
-
-def _written(record: StageRecord) -> list[tuple[str, str]]:
-    return [(table, part) for table, _, part in (name.partition("/") for name in record.rows)]
 
 
 def record_of(

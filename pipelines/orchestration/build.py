@@ -8,10 +8,10 @@ import dagster as dg
 from pipelines.orchestration.assets import stages_of
 from pipelines.orchestration.checks import checks_of
 from pipelines.orchestration.jobs import jobs, selections
-from pipelines.orchestration.resources import House, house_resource
+from pipelines.orchestration.resources import HOUSE, House, house_resource
 from pipelines.orchestration.schedules import nightly_schedule
 from pipelines.orchestration.sensors import failure_sensor, new_files_sensor
-from pipelines.orchestration.shell import HOUSE, asset_of
+from pipelines.orchestration.shell import asset_of
 from pipelines.settings import load_settings
 
 

@@ -15,11 +15,11 @@ from pipelines.engine import ProgressSink
 from pipelines.orchestration.assets import stages_of
 from pipelines.orchestration.build import build_definitions
 from pipelines.orchestration.jobs import selections
-from pipelines.orchestration.resources import House
-from pipelines.orchestration.shell import HOUSE
+from pipelines.orchestration.resources import HOUSE, House
 from pipelines.records import UnusableInputError
 from pipelines.settings import Settings
 
+WAREHOUSE = "warehouse"
 INSTANCE_FILE = Path(__file__).parent / "instance" / "dagster.yaml"
 
 
@@ -96,6 +96,8 @@ def run(
     chosen = [stage for stage in stages if stage.asset in asked]
     changed = asked if force else house.ledger.plan(chosen)
     if not changed:
+        if WAREHOUSE in asked:
+            house.confirm_current()
         return Launched(tuple(asked), (), None, ())
     with _environment(settings):
         return _launch(house, tuple(asked), tuple(changed), job=None if select else job, force=force)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from pipelines.cohorts import Cohort, located
 from pipelines.engine import Engine, LocalEngine, ProgressSink
+from pipelines.lake.files import local_path
 from pipelines.lake.shards import ShardSet
 from pipelines.lake.tables import Lake
 from pipelines.lineage.stages import Ledger
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from pipelines.dicom.store import DicomStore
 
 Launch = Callable[[list[str], Path], None]
+
+HOUSE = "house"
+"""The name under which Dagster hands the house to a stage."""
 
 
 @dataclass
@@ -78,6 +82,13 @@ class House:
         """Return the file, among the secrets, in which intake notes which sources it has done for this home."""
         home = hashlib.sha256(str(self.settings.home_url).encode()).hexdigest()[:12]
         return self.settings.secrets / "journals" / f"{home}-{cohort.name}.sqlite"
+
+    def confirm_current(self) -> None:
+        """Note that everything published was found current, so that its freshness counts from now on."""
+        from pipelines.lake.warehouse import confirm
+
+        if (link := local_path(self.settings.warehouse_link)) is not None:
+            confirm(link)
 
     def located(self, cohort: Cohort) -> Cohort:
         """Return the cohort with the places of its files, whether or not a phantom one is made already."""

@@ -21,6 +21,7 @@ def nightly_schedule(house: House, stages: list[Stage[Work]], names: list[str]) 
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         changed = house.ledger.plan([stage for stage in stages if stage.asset in names])
         if not changed:
+            house.confirm_current()
             return dg.SkipReason("no run key has changed since the last run")
         return request(changed, f"night of {context.scheduled_execution_time:%Y-%m-%d}")
 

@@ -6,18 +6,16 @@ Every asset of the house is made here, so that none can forget its record.
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-
 from pipelines.lineage.stages import FAILED, Output, Stage, StageRecord, now, record_of
-from pipelines.orchestration.resources import PATIENT_THREADS, House, Launch, Work
+from pipelines.orchestration.checks import check_name, contract_checks, drift_check_name, drift_checks, drifting
+from pipelines.orchestration.resources import HOUSE, PATIENT_THREADS, House, Launch, Work
 
-HOUSE = "house"
-_SHOWN_VERDICTS = 20
 
 
 class StageConfig(dg.Config):
@@ -45,6 +43,14 @@ def asset_of(stage: Stage[Work]) -> dg.AssetsDefinition:
                 blocking=True,
             )
             for table in stage.writes
+        ]
+        + [
+            dg.AssetCheckSpec(
+                name=drift_check_name(table),
+                asset=dg.AssetKey(stage.asset.split("/")),
+                description=f"Whether `{table}` is distributed as in the last published version; only warns.",
+            )
+            for table in drifting(stage)
         ],
         required_resource_keys={HOUSE},
     )
@@ -54,11 +60,6 @@ def asset_of(stage: Stage[Work]) -> dg.AssetsDefinition:
             yield from _execute(stage, context, house, force=config.force)
 
     return _asset
-
-
-def check_name(table: str) -> str:
-    """Return the name of the check of a table's contract."""
-    return f"contract_of_{table}"
 
 
 def _execute(
@@ -77,17 +78,24 @@ def _execute(
             metadata={**_metadata(record), "outcome": "unchanged: it did not run"},
         )
         return
+    last = house.ledger.last(stage.asset)
+    good = house.lake.keep(last.parts if last else ())
     record, output = _run(stage, context, house)
     broken: list[str] = []
-    for result, lines in _checks(stage, output, house):
+    for result, lines in contract_checks(stage, output, house):
         broken += lines
         yield result
     if broken:
+        house.lake.put_back(good, output.tables)
+        house.ledger.add(replace(record, outcome=FAILED, data_version="", rows={}))
+        house.tracker.fail(str(record.mlflow_run_id))
         raise dg.Failure(
-            f"{stage.asset}: its output breaks its contract. Nothing below it runs until this is mended.",
+            f"{stage.asset}: its output breaks its contract: {len(broken)} rules. The last good tables stay, and "
+            "nothing below it runs until this is mended.\n" + "\n".join(broken),
             metadata={"broken rules": dg.MetadataValue.md("\n".join(f"- {line}" for line in broken))},
             allow_retries=False,
         )
+    yield from drift_checks(stage, house)
     house.ledger.add(record)
     metadata = _metadata(record)
     if output.markdown:
@@ -156,35 +164,6 @@ def _metadata(record: StageRecord) -> dict[str, Any]:
     }
 
 
-def _checks(
-    stage: Stage[Work], output: Output, house: House
-) -> Iterator[tuple[dg.AssetCheckResult, list[str]]]:
-    """Judge what the stage wrote, with the whole lake as the reference; yield the check and its broken rules."""
-    from data_contracts.contract import contract
-    from data_contracts.verdict import broken, check_table
-
-    for table in stage.writes:
-        needed = contract(table).needs
-        references: Mapping[str, pa.Table] = {name: house.lake.read(name) for name in needed}
-        parts = [part for name, part in output.tables if name == table]
-        verdicts = check_table(table, house.lake.read(table, parts=parts), references)
-        lines = [str(one) for one in broken(verdicts)]
-        warnings = [str(one) for one in verdicts if not one.passed and not one.breaks]
-        result = dg.AssetCheckResult(
-            check_name=check_name(table),
-            asset_key=dg.AssetKey(stage.asset.split("/")),
-            passed=not lines,
-            metadata={
-                "rules": len(verdicts),
-                "broken": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines[:_SHOWN_VERDICTS])),
-                "warnings": dg.MetadataValue.md(
-                    "\n".join(f"- {line}" for line in warnings[:_SHOWN_VERDICTS])
-                ),
-            },
-        )
-        yield result, lines
-
-
 def _skipped_checks(stage: Stage[Work]) -> Iterator[dg.AssetCheckResult]:
     """Say of an unchanged stage that its tables stand as they were judged when it ran."""
     for table in stage.writes:
@@ -192,6 +171,14 @@ def _skipped_checks(stage: Stage[Work]) -> Iterator[dg.AssetCheckResult]:
             check_name=check_name(table),
             asset_key=dg.AssetKey(stage.asset.split("/")),
             passed=True,
+            metadata={"outcome": "unchanged since it was judged"},
+        )
+    for table in drifting(stage):
+        yield dg.AssetCheckResult(
+            check_name=drift_check_name(table),
+            asset_key=dg.AssetKey(stage.asset.split("/")),
+            passed=True,
+            severity=dg.AssetCheckSeverity.WARN,
             metadata={"outcome": "unchanged since it was judged"},
         )
 

@@ -7,9 +7,11 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from pipelines.lineage.stages import ABSENT, FAILED, Output, Stage
-from pipelines.orchestration.resources import House, Work
-from pipelines.orchestration.shell import HOUSE, asset_of, check_name
+from data_contracts import Verdict
+from pipelines.lineage.stages import ABSENT, DONE, FAILED, Output, Stage
+from pipelines.orchestration.checks import check_name
+from pipelines.orchestration.resources import HOUSE, House, Work
+from pipelines.orchestration.shell import asset_of
 
 
 @dataclass
@@ -152,6 +154,46 @@ def test_a_broken_contract_blocks_what_is_below_and_names_the_rule(sketch: Sketc
     assert not check.passed
     assert "tombstones.key" in str(check.metadata["broken"].value)
     assert "Dela Cruz" not in str(check.metadata["broken"].value)
+
+
+def test_the_last_good_table_stays_where_its_contract_would_be_broken(sketch: Sketch) -> None:
+    sketch.launch()
+    good = sketch.house.lake.path("tombstones", "first").read_bytes()
+    version = sketch.house.ledger.data_version("c/first")
+    sketch.outside, sketch.key = "changed", "Dela Cruz^Maria"
+    result = sketch.launch()
+    assert not result.success
+    assert sketch.ran == ["first"]
+    assert sketch.house.lake.path("tombstones", "first").read_bytes() == good
+    assert sketch.house.ledger.data_version("c/first") == version
+    assert [one.outcome for one in sketch.house.ledger.history("c/first")] == [DONE, FAILED]
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    told = str(failure.step_failure_data.error)
+    assert "its output breaks its contract: 1 rules" in told
+    assert "tombstones.key: pattern" in told
+    assert "error, 1 failing (row 0)" in told
+    assert "Dela Cruz" not in told
+    run_id = sketch.house.ledger.history("c/first")[-1].mlflow_run_id
+    assert run_id is not None
+    assert sketch.house.tracker.client.get_run(run_id).info.status == "FAILED"
+
+
+def test_a_first_table_that_breaks_its_contract_is_not_left_behind(sketch: Sketch) -> None:
+    sketch.key = "Dela Cruz^Maria"
+    sketch.launch()
+    assert sketch.house.lake.parts("tombstones") == []
+
+
+def test_a_rule_that_only_warns_lets_what_is_below_run(
+    sketch: Sketch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warning = Verdict("tombstones", "key", "a rule", "warning", passed=False, failing_n=1)
+    monkeypatch.setattr("data_contracts.check.check_table", lambda *_: [warning])
+    result = sketch.launch()
+    assert result.success
+    assert sketch.ran == ["first", "second"]
+    checks = result.get_asset_check_evaluations()
+    assert [(one.passed, one.severity) for one in checks] == [(False, dg.AssetCheckSeverity.WARN)] * 2
 
 
 def test_every_stage_that_ran_has_an_mlflow_run_with_its_inputs(sketch: Sketch) -> None:
