@@ -123,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--warehouse", type=Path, metavar="FILE", help="a published warehouse")
     place.add_argument("--tables", type=Path, metavar="DIR", help="a folder of Parquet tables")
-    parser.add_argument("--against", type=Path, metavar="FILE", help="a version whose distributions to compare")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="a version whose distributions to compare"
+    )
     parser.add_argument("--table", metavar="NAME", help="judge this table only")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the verdicts as a page, too")
     parser.add_argument("--json", action="store_true", help="print one JSON value and nothing else")

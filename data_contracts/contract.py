@@ -5,7 +5,6 @@ types, references). What does not: judging a table (`data_contracts.verdict`).
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -56,11 +55,6 @@ class ServiceLevel(Strict):
     value: float
     unit: Literal["d", "h"]
 
-    @property
-    def age(self) -> timedelta:
-        """The age that the table may reach."""
-        return timedelta(days=self.value) if self.unit == "d" else timedelta(hours=self.value)
-
 
 class Member(Strict):
     """Who answers for the table."""
@@ -109,7 +103,9 @@ class Contract(Strict):
         unknown = {name for one in self.quality for name in one.columns} - set(names)
         if unknown:
             raise ValueError(f"duplicateCount names unknown columns: {', '.join(sorted(unknown))}")
-        grouped = {name for column in self.columns for one in column.drifts if one.drift for name in one.drift.by}
+        grouped = {
+            name for column in self.columns for one in column.drifts if one.drift for name in one.drift.by
+        }
         if grouped - set(names):
             raise ValueError(f"drift is asked by unknown columns: {', '.join(sorted(grouped - set(names)))}")
         return self

@@ -76,18 +76,15 @@ def drifts(promise: Contract, table: pa.Table, before: pa.Table | None) -> list[
     if before is None:
         return []
     return [
-        _verdict(promise, column, rule, rule.drift, table, before)
+        _verdict(promise, column, rule, (table, before))
         for column in promise.columns
         for rule in column.drifts
-        if rule.drift is not None
     ]
 
 
 def rule_of(rule: Quality, column: Column) -> str:
     """Return the rule as a verdict names it."""
-    drift = rule.drift
-    if drift is None:
-        raise ValueError(f"`{rule.name}` is no rule on drift")
+    drift = _drift(rule)
     statistic = "KS" if column.physical_type in _NUMBERS else "PSI"
     of = f" where {drift.where}" if drift.where else ""
     by = ", ".join(drift.by)
@@ -101,17 +98,14 @@ def psi(now: Sequence[int], before: Sequence[int]) -> float:
     return float(np.sum((here - there) * np.log(here / there)))
 
 
-def _verdict(
-    promise: Contract, column: Column, rule: Quality, drift: Drift, table: pa.Table, before: pa.Table
-) -> Verdict:
-    name = rule_of(rule, column)
+def _verdict(promise: Contract, column: Column, rule: Quality, tables: tuple[pa.Table, pa.Table]) -> Verdict:
+    name, drift = rule_of(rule, column), _drift(rule)
     try:
-        groups = [_groups(one, column.name, drift) for one in (table, before)]
+        here, there = (_groups(one, column.name, drift) for one in tables)
     except duckdb.Error as error:  # such as a column that the version before did not have
         detail = f"not compared: {type(error).__name__}"
         return Verdict(promise.name, column.name, name, "warning", passed=True, detail=detail)
-    there = groups[1]
-    shifts = [_shift(group, values, there[group], column) for group, values in groups[0].items() if group in there]
+    shifts = [_shift(group, values, there[group], column) for group, values in here.items() if group in there]
     moved = [one for one in shifts if one.statistic >= drift.at_least and one.p < drift.p_below]
     shown = moved or shifts
     return Verdict(
@@ -123,6 +117,12 @@ def _verdict(
         failing_n=len(moved),
         detail="; ".join(map(str, shown[:_SHOWN])),
     )
+
+
+def _drift(rule: Quality) -> Drift:
+    if rule.drift is None:
+        raise ValueError(f"`{rule.name}` is no rule on drift")
+    return rule.drift
 
 
 def _groups(table: pa.Table, column: str, drift: Drift) -> Mapping[str, Values]:

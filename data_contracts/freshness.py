@@ -9,8 +9,12 @@ from datetime import UTC, datetime, timedelta
 from data_contracts.contract import Contract, ServiceLevel
 from data_contracts.verdict import Verdict
 
+_UNITS = {"d": "days", "h": "hours"}
 
-def freshness(promise: Contract, current_at: datetime | None, *, now: datetime | None = None) -> list[Verdict]:
+
+def freshness(
+    promise: Contract, current_at: datetime | None, *, now: datetime | None = None
+) -> list[Verdict]:
     """Judge a table's freshness; a stale one is a warning, since what it holds is still true of its day.
 
     Parameters
@@ -26,7 +30,7 @@ def freshness(promise: Contract, current_at: datetime | None, *, now: datetime |
     if level is None or current_at is None:
         return []
     age = (now or datetime.now(UTC)) - current_at
-    stale = age > level.age
+    stale = age > timedelta(**{_UNITS[level.unit]: level.value})
     return [
         Verdict(
             promise.name,

@@ -79,15 +79,14 @@ def page(verdicts: Sequence[Verdict], *, at: datetime) -> str:
     said = "Every contract holds" if not n else f"{n} {'rule is' if n == 1 else 'rules are'} broken"
     state = "broken" if n else "holds"
     warnings = "" if not warned else f", {warned} {'warning' if warned == 1 else 'warnings'}"
+    judged = f'Judged on <time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M} UTC</time>.'
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>Data contracts: {escape(said)}</title><style>{_STYLE}</style></head><body>",
             f'<h1><span class="{state}">{"✗" if n else "✓"}</span> {escape(said)}</h1>',
-            f"<p>{len(tables)} tables, {len(verdicts)} rules{warnings}. Judged on "
-            f'<time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M} UTC</time>. '
-            "Failing rows are shown by key.</p>",
+            f"<p>{len(tables)} tables, {len(verdicts)} rules{warnings}. {judged} Failing rows are shown by key.</p>",
             *(_table(name, rules) for name, rules in tables),
             "</body></html>\n",
         ]

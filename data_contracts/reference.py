@@ -1,6 +1,6 @@
 """The contracts as a page of the documentation: a test holds the page equal to what is made here.
 
-    python -m data_contracts.reference > docs/contracts.md
+python -m data_contracts.reference > docs/contracts.md
 """
 
 import sys
@@ -80,7 +80,10 @@ def _of_column(column: Column) -> Sequence[str]:
 def _of_rows(rule: Quality) -> str:
     if rule.rule == "rowCount":
         least = rule.at_least if rule.at_least is not None else (rule.more_than or 0) + 1
-        return f"At least {least} {'row' if least == 1 else 'rows'}. {rule.description or ''}".rstrip() + _warns(rule)
+        return (
+            f"At least {least} {'row' if least == 1 else 'rows'}. {rule.description or ''}".rstrip()
+            + _warns(rule)
+        )
     if rule.rule == "duplicateCount":
         return f"No two rows with the same {', '.join(f'`{name}`' for name in rule.columns)}.{_warns(rule)}"
     query = " ".join((rule.query or "").split())

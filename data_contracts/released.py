@@ -3,12 +3,15 @@
 ``released.json`` holds the schemas of the last release. A change that breaks a reader (a table or column gone, a
 type or key changed, nulls where there were none) needs a new major version of its contract.
 
-    python -m data_contracts.released     writes released.json from the present contracts, at a release
+    python -m data_contracts.released             writes released.json from the present contracts, at a release
+    python -m data_contracts.released --check     says what would break a reader; exit 1 when something would
 """
 
+import argparse
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_contracts.contract import FOLDER, Contract, contracts
@@ -78,5 +81,18 @@ def write_released() -> None:
     beside.replace(FILE)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the released schemas, or compare with them and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m data_contracts.released", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what would break a reader")
+    if not parser.parse_args(arguments).check:
+        write_released()
+        return 0
+    found = breaking_changes(read_released(), contracts())
+    lines = found or [f"{len(contracts())} contracts keep what was last released"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if found else 0
+
+
 if __name__ == "__main__":
-    write_released()
+    sys.exit(main())

@@ -126,6 +126,28 @@ class ShardSet:
             found[position] = image
         return found
 
+    def names(self) -> list[str]:
+        """Return the names of the shards of this kind that lie under the root."""
+        if not self.root.is_dir():
+            return []
+        found = (_SHARD.match(path.name) for path in self.root.iterdir())
+        return sorted(one[0] for one in found if one is not None and one["kind"] == self.kind)
+
+    def length(self, shard: str) -> int:
+        """Return the number of images of a shard."""
+        return len(self._map(shard))
+
+    def keep_only(self, shard: str, indices: Sequence[int]) -> dict[int, ShardRef]:
+        """Write a shard of some images of another one; return where each index went. The old one stays."""
+        refs = self.append(self.read(ShardRef(shard, index)) for index in indices)
+        return dict(zip(indices, refs, strict=True))
+
+    def delete(self, shard: str) -> None:
+        """Remove a shard, and the copy of it on this machine."""
+        self._open.pop(shard, None)
+        (self.root / shard).unlink(missing_ok=True)
+        (self._cache / shard).unlink(missing_ok=True)
+
     def local(self, shard: str) -> Path:
         """Return a path of a shard on this machine, copying it from a remote root when it is not here yet."""
         found = _SHARD.match(shard)

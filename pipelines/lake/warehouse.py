@@ -18,16 +18,13 @@ import pyarrow as pa
 from upath import UPath
 
 from data_contracts import Contract, Verdict, broken, check_tables, contract, contracts
-from pipelines.lake.files import local_path, moved_into
+from pipelines.lake.files import moved_into
 from pipelines.lake.tables import Lake
+from pipelines.lake.versions import STORAGE_VERSION, SUFFIX, folder_of, kept_versions, text
 from pipelines.lake.views import View, project_tables, views
 from pipelines.lineage.versions import VOLATILE_COLUMNS
 from pipelines.records import UnusableInputError
 
-STORAGE_VERSION = "v1.4.0"
-"""What DuckDB 1.4 and later read; files of DuckDB 2 in its own format are closed to older command lines."""
-
-_SUFFIX = ".duckdb"
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
@@ -110,7 +107,7 @@ def publish(
     """
     if kept < 1 or not _VERSION.match(data_version):
         raise ValueError(f"kept is at least 1 and a version one word; found {kept} and {data_version!r}")
-    place = _folder(warehouse_dir) / f"{data_version}{_SUFFIX}"
+    place = folder_of(warehouse_dir) / f"{data_version}{SUFFIX}"
     tables = {name: lake.read(name) for name, one in contracts().items() if not one.comes_with_the_project}
     tables |= project_tables() if reference_tables is None else reference_tables
     failed = broken(check_tables(tables))
@@ -120,7 +117,7 @@ def publish(
         build(beside, tables)
     spared = {place.resolve(), link.resolve()}
     _point(link, place)
-    for old in _newest_first(place.parent)[kept:]:
+    for old in kept_versions(warehouse_dir)[kept:]:
         if old.resolve() not in spared:
             old.unlink(missing_ok=True)
     return place
@@ -130,7 +127,7 @@ def build(place: Path, tables: Mapping[str, pa.Table]) -> None:
     """Write tables, views and their comments into a new DuckDB file."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"ATTACH {_text(str(place))} AS building (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH {text(str(place))} AS building (STORAGE_VERSION '{STORAGE_VERSION}')")
         connection.execute("USE building")
         connection.execute("BEGIN")
         for name, rows in tables.items():
@@ -168,12 +165,12 @@ def versions(warehouse_dir: UPath, link: Path) -> list[Version]:
     current = link.resolve() if link.exists() else None
     return [
         Version(
-            data_version=path.name.removesuffix(_SUFFIX),
+            data_version=path.name.removesuffix(SUFFIX),
             published_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
             size_bytes=path.stat().st_size,
             is_current=current is not None and path.resolve() == current,
         )
-        for path in _newest_first(_folder(warehouse_dir))
+        for path in kept_versions(warehouse_dir)
     ]
 
 
@@ -182,39 +179,23 @@ def compare(warehouse_dir: UPath, before: str, after: str) -> list[TableChange]:
 
     Columns that differ between two identical runs (seconds, run ids, times) are left out.
     """
-    folder = _folder(warehouse_dir)
+    folder = folder_of(warehouse_dir)
     with duckdb.connect(":memory:") as connection:
         for alias, version in (("before", before), ("after", after)):
-            path = folder / f"{version}{_SUFFIX}"
+            path = folder / f"{version}{SUFFIX}"
             if not _VERSION.match(version) or not path.exists():
-                kept = ", ".join(one.name.removesuffix(_SUFFIX) for one in _newest_first(folder))
+                kept = ", ".join(one.name.removesuffix(SUFFIX) for one in kept_versions(warehouse_dir))
                 raise UnusableInputError(
                     expected="a version that is kept",
                     found=repr(version),
                     remedy=f"name one of: {kept or 'none'}",
                 )
-            connection.execute(f"ATTACH {_text(str(path.resolve()))} AS {alias}_version (READ_ONLY)")
+            connection.execute(f"ATTACH {text(str(path.resolve()))} AS {alias}_version (READ_ONLY)")
         names = {alias: _columns_of(connection, f"{alias}_version") for alias in ("before", "after")}
         return [
             _change(connection, table, names["before"].get(table, ()), names["after"].get(table, ()))
             for table in sorted(names["before"].keys() | names["after"].keys())
         ]
-
-
-def _folder(warehouse_dir: UPath) -> Path:
-    folder = local_path(warehouse_dir)
-    if folder is None:
-        raise UnusableInputError(
-            expected="a folder on this machine for the warehouse",
-            found=f"a {warehouse_dir.protocol} URL",
-            remedy="give the warehouse a local folder: DuckDB maps its file, and a link has to be moved",
-        )
-    return folder
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob(f"*{_SUFFIX}") if not path.name.startswith(".")]
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
 
 def _point(link: Path, place: Path) -> None:
@@ -247,9 +228,9 @@ def _create_view(connection: duckdb.DuckDBPyConnection, view: View) -> None:
         _comment(connection, "COLUMN", f"{view.name}.{column}", meaning)
 
 
-def _comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, text: str) -> None:
+def _comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, comment: str) -> None:
     quoted = ".".join(_name(part) for part in name.split("."))
-    connection.execute(f"COMMENT ON {kind} {quoted} IS {_text(text)}")
+    connection.execute(f"COMMENT ON {kind} {quoted} IS {text(comment)}")
 
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, tuple[str, ...]]:
@@ -303,7 +284,3 @@ def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 
 def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pipelines.lineage.stages import FAILED, Output, Stage, StageRecord, now, record_of
-from pipelines.orchestration.checks import check_name, contract_checks, drift_check_name, drift_checks, drifting
-from pipelines.orchestration.resources import HOUSE, PATIENT_THREADS, House, Launch, Work
 
+from pipelines.lineage.stages import FAILED, Output, Stage, StageRecord, now, record_of
+from pipelines.orchestration.checks import (
+    check_name,
+    contract_checks,
+    drift_check_name,
+    drift_checks,
+    drifting,
+)
+from pipelines.orchestration.resources import HOUSE, PATIENT_THREADS, House, Launch, Work
 
 
 class StageConfig(dg.Config):

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from data_contracts import Contract, contract, contracts
-from data_contracts.released import breaking_changes, promise_of, read_released
+from data_contracts.released import breaking_changes, main, promise_of, read_released
 
 
 def changed(name: str, **changes: Any) -> Contract:
@@ -72,3 +72,14 @@ def test_what_adds_a_column_breaks_nobody() -> None:
     more = changed("tombstones", properties=(first, second, second.model_copy(update={"name": "why"})))
     released = {"tombstones": promise_of(contract("tombstones"))}
     assert breaking_changes(released, {"tombstones": more}) == []
+
+
+def test_the_check_says_what_would_break_a_reader_and_ends_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--check"]) == 0
+    assert capsys.readouterr().out.endswith("contracts keep what was last released\n")
+    gone = {**read_released(), "gone": promise_of(contract("tombstones"))}
+    monkeypatch.setattr("data_contracts.released.read_released", lambda: gone)
+    assert main(["--check"]) == 1
+    assert capsys.readouterr().out.startswith("gone: no longer published")

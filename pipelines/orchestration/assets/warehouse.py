@@ -1,6 +1,7 @@
 """The warehouse: every table, in one DuckDB file that is published whole or not at all."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from data_contracts.contract import FOLDER
@@ -10,6 +11,8 @@ from pipelines.lineage.versions import digest_of, files_version
 from pipelines.orchestration.assets.pictures import pairs
 from pipelines.orchestration.resources import House, Work
 
+SHARDS = ("images", "masks", "probabilities")
+
 
 def stage(house: House, upstream: Sequence[str]) -> Stage[Work]:
     """Return ``warehouse``."""
@@ -18,7 +21,7 @@ def stage(house: House, upstream: Sequence[str]) -> Stage[Work]:
         group="warehouse",
         description="All tables and views in one DuckDB file, checked against their contracts, moved in at once.",
         inputs=tuple(upstream),
-        modules=("pipelines.lake.warehouse",),
+        modules=("pipelines.lake.warehouse", "pipelines.lake.withdrawal"),
         libraries=("duckdb",),
         configuration={
             "kept": house.settings.kept_warehouses,
@@ -30,9 +33,42 @@ def stage(house: House, upstream: Sequence[str]) -> Stage[Work]:
 
 
 def _publish(work: Work) -> Output:
-    from pipelines.lake.warehouse import publish
+    from pipelines.lake.withdrawal import clear_shards, forget, withdrawn_keys
 
     house = work.house
+    ledger = house.ledger
+    keys = withdrawn_keys(house.lake)
+    shards = [house.shards(kind) for kind in SHARDS]
+    with ExitStack() as others:
+        if keys:
+            for asset in _pointing(house):
+                others.enter_context(ledger.alone(asset))
+            cleared = clear_shards(
+                house.lake,
+                shards,
+                warehouse_dir=house.settings.warehouse_url,
+                training_sets=house.settings.models_url / "training_sets",
+                keys=keys,
+            )
+        output = _publish_version(house)
+        if keys:
+            rows = forget(house.settings.warehouse_url, shards, cleared)
+            work.log.info(f"withdrawn: {rows} rows left kept versions, {cleared.images_n} images left shards")
+    return output
+
+
+def _pointing(house: House) -> list[str]:
+    """Return the stages whose tables point into shards: none of them may run while shards are written anew."""
+    return sorted(
+        part.replace(".", "/")
+        for part in house.lake.parts("stages")
+        if part.endswith(".images") or part.startswith("evaluation.")
+    )
+
+
+def _publish_version(house: House) -> Output:
+    from pipelines.lake.warehouse import publish
+
     ledger = house.ledger
     parts = sorted(part.replace(".", "/") for part in house.lake.parts("stages"))
     version = digest_of({asset: ledger.data_version(asset) for asset in parts if asset != "warehouse"})
