@@ -4,7 +4,7 @@ Cases are drawn by quota (systematic sampling), so that a cohort of a few hundre
 shares and sizes; which film gets what is left to chance. No pixels here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import NormalDist
@@ -19,7 +19,7 @@ Kind = Literal["siim", "tmc"]
 Role = Literal["train", "test"]
 Laterality = Literal["right", "left", "bilateral", "none"]
 
-Name = TypeVar("Name", bound=str)
+Name = TypeVar("Name", bound=Hashable)
 KINDS: tuple[Kind, ...] = ("siim", "tmc")
 _PATIENT_STREAM, _PLAN_STREAM, _ANATOMY_STREAM = 1, 2, 4
 
@@ -67,11 +67,11 @@ FACTS: dict[Kind, CohortFacts] = {
 
 _NATIVE_SIZES: dict[Kind, tuple[tuple[int, int], ...]] = {
     "siim": ((1024, 1024),),
-    # rows, columns: plates and panels of several makers, most about 2 MP, one of 3.5 and one of 4 MP
+    # rows, columns: plates and panels of several makers, most about 2 MP, the last three 3.5, 4 and 4.8 MP
     "tmc": ((1670, 1400), (1520, 1270), (1430, 1430), (1280, 1560), (1760, 1440), (1576, 1252), (1500, 1240),
-            (1390, 1680), (1640, 1340), (1460, 1380), (2022, 1736), (2200, 1810)),
+            (1390, 1680), (1640, 1340), (1460, 1380), (2022, 1736), (2200, 1810), (2430, 1994)),
 }  # fmt: skip
-_SIZE_WEIGHTS: dict[Kind, tuple[float, ...]] = {"siim": (1.0,), "tmc": (*(0.096,) * 10, 0.025, 0.015)}
+_SIZE_WEIGHTS: dict[Kind, tuple[float, ...]] = {"siim": (1.0,), "tmc": (*(0.0948,) * 10, 0.022, 0.015, 0.015)}
 
 _WOMEN = 0.44
 """Share of women among the patients of the NIH collection that SIIM was taken from."""
@@ -118,6 +118,11 @@ class Case:
         """Whether the film shows a pneumothorax."""
         return bool(self.findings)
 
+    @property
+    def area_percent(self) -> float:
+        """Share of the frame that is drawn as free air, both sides together."""
+        return sum(finding.area_percent for finding in self.findings)
+
     def generator(self) -> np.random.Generator:
         """Return the film's own generator, the same in any process."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, self.index]))
@@ -149,6 +154,7 @@ def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
     conditions = _conditions(rng, facts, n)
     shares: dict[View, float] = {"PA": facts.pa_share, "AP": 1 - facts.pa_share}
     views = _quota(rng, shares, n)
+    formats = _quota(rng, dict(zip(_NATIVE_SIZES[kind], _SIZE_WEIGHTS[kind], strict=True)), n)
     sizes = iter(_sizes(rng, facts, sum(one != "none" for one in conditions)))
     patients = _patients(rng, conditions)
     roles = _roles(rng, patients, facts.test_share)
@@ -158,9 +164,7 @@ def draw_cases(kind: Kind, n: int, *, seed: int) -> list[Case]:
         first = date(2017, 1, 1) + timedelta(days=int(rng.integers(0, 2100)))
         for nth, (laterality, role) in enumerate(zip(films, roles[patient], strict=True)):
             area = next(sizes) if laterality != "none" else 0.0
-            rows, columns = _NATIVE_SIZES[kind][
-                int(rng.choice(len(_SIZE_WEIGHTS[kind]), p=_SIZE_WEIGHTS[kind]))
-            ]
+            rows, columns = formats[len(cases)]
             cases.append(
                 Case(
                     kind=kind,

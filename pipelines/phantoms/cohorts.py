@@ -3,20 +3,21 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pipelines.engine import Engine
 from pipelines.lineage.code import code_version
 from pipelines.phantoms import siim, tmc
-from pipelines.phantoms.cases import KINDS, Kind, draw_cases
-from pipelines.phantoms.faults import FEWEST_FILMS, TEXT_FILE_RATE, Order, plant
+from pipelines.phantoms.cases import KINDS, Case, Kind, draw_cases
+from pipelines.phantoms.faults import plant, strays
 from pipelines.phantoms.truth import TruthRow, write_truth
 from pipelines.records import Reason, Rejection, UnusableInputError
+
+Written = TypeVar("Written", siim.Written, tmc.Written)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def make_cohort(kind: str, out: Path, *, n: int, seed: int, engine: Engine) -> M
     out
         The cohort's folder; made with its parents.
     n
-        Films to draw. Copies, text files and truncated files come on top, at the rates of ``faults``.
+        Films to draw. Copies and foreign files come on top, at the rates of ``faults``.
     seed
         The same seed gives the same bytes, whatever the number of workers.
     engine
@@ -65,7 +66,7 @@ def make_cohort(kind: str, out: Path, *, n: int, seed: int, engine: Engine) -> M
     shutil.rmtree(workplace, ignore_errors=True)
     workplace.mkdir(parents=True)
     cases = draw_cases(known, n, seed=seed)
-    truth = _write(known, workplace, plant(cases, seed=seed), seed=seed, engine=engine)
+    truth = _write(known, workplace, cases, seed=seed, engine=engine)
     marker.unlink(missing_ok=True)
     write_truth(truth, _truth_path(out))
     shutil.rmtree(out, ignore_errors=True)
@@ -75,30 +76,27 @@ def make_cohort(kind: str, out: Path, *, n: int, seed: int, engine: Engine) -> M
     return made
 
 
-def _write(kind: Kind, folder: Path, orders: list[Order], *, seed: int, engine: Engine) -> list[TruthRow]:
-    text_files = ceil(TEXT_FILE_RATE * len(orders)) if len(orders) >= FEWEST_FILMS else 0
+def _write(kind: Kind, folder: Path, cases: list[Case], *, seed: int, engine: Engine) -> list[TruthRow]:
+    """Write films, foreign files and labels; return what is true of each file."""
+    orders, foreign = plant(cases, seed=seed), strays(cases, seed=seed)
     if kind == "siim":
-        films = _films(siim.write_order, orders, folder, engine, kind)
+        films = _each(siim.write_order, orders, folder, engine, label="drawing siim phantoms")
+        films += _each(siim.write_stray, foreign, folder, engine, label="adding foreign files")
         siim.write_labels(films, folder=folder, seed=seed)
-        extra = siim.write_text_files(folder, n=text_files)
-    else:
-        exported = _films(tmc.write_order, orders, folder, engine, kind)
-        tmc.write_labels(exported, folder=folder)
-        extra = tmc.write_text_files(folder, n=text_files)
-        return [row for one in exported for row in one.truth] + extra
-    return [row for one in films for row in one.truth] + extra
+        return [row for one in films for row in one.truth]
+    exported = _each(tmc.write_order, orders, folder, engine, label="drawing tmc phantoms")
+    exported += _each(tmc.write_stray, foreign, folder, engine, label="adding foreign files")
+    tmc.write_labels(exported, folder=folder)
+    return [row for one in exported for row in one.truth]
 
 
-def _films(
-    function: Callable[..., Any], orders: list[Order], folder: Path, engine: Engine, kind: str
-) -> list[Any]:
+def _each(
+    function: Callable[..., Written], items: Sequence[Any], folder: Path, engine: Engine, *, label: str
+) -> list[Written]:
+    if not items:
+        return []
     results = list(
-        engine.map(
-            partial(function, folder=folder),
-            orders,
-            label=f"drawing {kind} phantoms",
-            unexpected=Reason.UNREADABLE,
-        )
+        engine.map(partial(function, folder=folder), items, label=label, unexpected=Reason.UNREADABLE)
     )
     failed = sorted({result.detail for result in results if isinstance(result, Rejection)})
     if failed:
@@ -107,7 +105,7 @@ def _films(
             found=f"failures: {', '.join(failed)}",
             remedy="look for a full disk or a folder without write permission, then run again",
         )
-    return results
+    return [result for result in results if not isinstance(result, Rejection)]
 
 
 def _require(kind: str, out: Path, n: int) -> None:

@@ -15,8 +15,10 @@ _CHINESE = (
     ("Tan^Wei Ming", "陳^偉明"),
     ("Uy^Siu Fong", "黃^小芳"),
     ("Go^Kian Seng", "吳^建成"),
+    ("Zhang^Xiaoming", "张^小明"),
 )
-_CHINESE_SHARE = 0.15
+_CHINESE_SHARE = 0.18
+_CHINESE_SETS = ("ISO_IR 192", "GB18030")
 _DOCTORS = ("Salcedo^Teresita^^Dr", "Abueva^Florante^^Dr", "Yñiguez^Soledad^^Dra", "Co^Benjamin^^Dr")
 _STREETS = ("12 Sampaguita St", "7 Narra Ave", "104 Mabini St", "33 Kalayaan Rd")
 
@@ -33,15 +35,16 @@ class Identity:
     national_id: str
     referring: str
     operator: str
-    character_set: str | list[str]
+    character_set: str
 
 
 def draw_identity(rng: np.random.Generator, *, patient: int, is_female: bool, age: int) -> Identity:
     """Draw the identity of one patient; the same generator state gives the same person."""
     born = date(2019, 6, 30) - timedelta(days=int(age * 365.25) + int(rng.integers(1, 364)))
     if rng.random() < _CHINESE_SHARE:
+        character_set = _CHINESE_SETS[int(rng.integers(len(_CHINESE_SETS)))]
         latin, ideographs = _CHINESE[int(rng.integers(len(_CHINESE)))]
-        name, character_set = f"{latin}={ideographs}", str(rng.choice(["ISO_IR 192", "GB18030"]))
+        name = f"{latin}={ideographs}"
     else:
         given = (_WOMEN if is_female else _MEN)[int(rng.integers(8))]
         name = f"{_FAMILY[int(rng.integers(len(_FAMILY)))]}^{given}"

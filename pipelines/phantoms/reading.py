@@ -46,8 +46,21 @@ READERS = (
 )
 
 
-def read_film(rng: np.random.Generator, mask: NDArray[np.bool_], reader: Reader) -> NDArray[np.uint8] | None:
+def read_film(
+    rng: np.random.Generator, mask: NDArray[np.bool_], reader: Reader, *, sees_all: bool = False
+) -> NDArray[np.uint8] | None:
     """Return what a reader draws on a film with the true `mask`.
+
+    Parameters
+    ----------
+    rng
+        The reading's own.
+    mask
+        (H, W) of the film.
+    reader
+        Whose habits.
+    sees_all
+        Whether nothing is missed, where a planted fault needs its mask.
 
     Returns
     -------
@@ -57,7 +70,8 @@ def read_film(rng: np.random.Generator, mask: NDArray[np.bool_], reader: Reader)
     share = 100 * float(mask.mean())
     if share == 0:
         return _false_mark(rng) if rng.random() < reader.false_rate else None
-    if rng.random() < (reader.small_miss_rate if share < 0.5 else reader.miss_rate):  # noqa: PLR2004 - percent
+    misses = rng.random() < (reader.small_miss_rate if share < 0.5 else reader.miss_rate)  # noqa: PLR2004 - percent
+    if misses and not sees_all:
         return None
     with repeatable():
         return _outlined(rng, mask, reader)

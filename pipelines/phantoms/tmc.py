@@ -1,24 +1,39 @@
-"""Writes a phantom as a hospital exports it: identities, DX or CR, 12 to 15 bit, readers' masks, reports."""
+"""Writes a phantom as a hospital exports it: identities, all transfer syntaxes, readers' masks, reports."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from pipelines.labels.run_lengths import encode_siim
+from pipelines.phantoms.acquisitions import Acquisition, draw_acquisition, squeezed, stored_pixels
+from pipelines.phantoms.alterations import (
+    Reframing,
+    draw_reframing,
+    marked_mask,
+    reframed,
+    reframed_mask,
+    turned,
+)
 from pipelines.phantoms.cases import Case
-from pipelines.phantoms.faults import Order
+from pipelines.phantoms.faults import Copy, Order, Stray
 from pipelines.phantoms.identities import Identity, draw_identity
+from pipelines.phantoms.other_films import other_film
 from pipelines.phantoms.pixels import Film, draw_film
-from pipelines.phantoms.reading import READERS, read_film
+from pipelines.phantoms.reading import ANNOTATION_PX, READERS, read_film
 from pipelines.phantoms.streams import after_jpeg, png
-from pipelines.phantoms.tmc_objects import Export, draw_acquisition, object_bytes, stored_pixels
+from pipelines.phantoms.tmc_objects import MAKERS, Export, object_bytes, report_bytes
 from pipelines.phantoms.truth import TruthRow, area_percent, phantom_uid
 
 READINGS, REPORTS = "readers/readings.csv", "reports.csv"
+
+Marks = dict[str, NDArray[np.uint8] | None]
+"""What each reader drew, (2048, 2048) of 0 and 255; None where nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +41,20 @@ class Written:
     """What one order left behind: a truth row per file, the readers' calls and the reports."""
 
     truth: tuple[TruthRow, ...]
-    readings: tuple[tuple[str, str, int], ...]
-    reports: tuple[tuple[str, str], ...]
+    readings: tuple[tuple[str, str, int], ...] = ()
+    reports: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class _File:
-    """One exported file of a film: its names, its bytes, and why it is there."""
+    """One exported file of a film: its names, its bytes, why it is there, its true mask and how it is framed."""
 
     export: Export
     content: bytes
     fault: str | None
+    mask: NDArray[np.bool_]
+    syntax: str
+    framing: Reframing | None = None
 
 
 def write_order(order: Order, *, folder: Path) -> Written:
@@ -44,10 +62,8 @@ def write_order(order: Order, *, folder: Path) -> Written:
     case = order.case
     rng = case.generator()
     film = draw_film(rng, case.anatomy(), case.view, case.findings, (case.rows, case.columns))
-    identity = draw_identity(
-        case.patient_generator(), patient=case.patient, is_female=case.is_female, age=case.age
-    )
-    rle = encode_siim(_square(film.mask))
+    film = turned(film, order.fault)
+    identity = _identity(case)
     files = _files(rng, order, film, identity)
     marks = _marks(rng, order, film)
     truth: list[TruthRow] = []
@@ -58,25 +74,68 @@ def write_order(order: Order, *, folder: Path) -> Written:
         uid = file.export.sop_uid
         truth.append(
             TruthRow(
-                path=_put(folder, case, identity, file, number),
+                path=_put(folder, case, identity, file.content, f"_{number}" if number else ""),
                 sop_uid=uid,
                 patient=identity.patient_id,
                 role=None,
                 positive=case.is_positive,
                 laterality=case.laterality,
-                area_percent=area_percent(film.mask),
+                area_percent=area_percent(file.mask),
                 view=case.view,
                 fault=file.fault,
                 duplicate_of=original if number else None,
-                rle=rle,
+                rle=encode_siim(_square(file.mask)),
+                forms=json.dumps([finding.form for finding in case.findings]),
+                transfer_syntax=file.syntax,
             )
         )
         is_new = number == 0 or uid != original
         if is_new and order.fault != "no_label":
-            readings.extend(_save_marks(folder, uid, marks))
+            readings.extend(_save_marks(folder, uid, _reframed_marks(marks, file.framing)))
         if is_new:
             reports.append((file.export.accession, _diagnosis(order)))
     return Written(tuple(truth), tuple(readings), tuple(reports))
+
+
+def write_stray(stray: Stray, *, folder: Path) -> Written:
+    """Write a file that is no frontal radiograph; readers called the films among them negative."""
+    case = stray.case
+    if stray.kind == "text_file":
+        place = f"dicom/2019/export_{stray.number}.dcm"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text("ERROR: association rejected by peer\n" * 12, "utf-8")
+        return Written((TruthRow(place, "", "", None, None, None, None, None, stray.kind, None, None),))
+    identity, rng = _identity(case), stray.generator()
+    uid = phantom_uid("tmc", case.seed, case.index, "stray", stray.number)
+    export = Export(uid, _accession(case, 60 + stray.number % 40), *_claims(stray))
+    readings: list[tuple[str, str, int]] = []
+    if stray.kind == "structured_report":
+        text = (
+            f"{identity.name.split('=', maxsplit=1)[0]}, {identity.patient_id}: heart and lungs unremarkable."
+        )
+        content, syntax = report_bytes(case, identity, text, export=export), str(ExplicitVRLittleEndian)
+    else:
+        acquisition = replace(
+            draw_acquisition(rng, case, makers_n=len(MAKERS)), syntax=JPEGLSLossless, aspect=(1, 1)
+        )
+        pixels = stored_pixels(other_film(stray.kind, rng, (case.rows, case.columns)), acquisition)
+        content, syntax = object_bytes(case, identity, acquisition, pixels, export=export), acquisition.syntax
+        readings = [(uid, reader.name, 0) for reader in READERS]
+    row = TruthRow(
+        path=_put(folder, case, identity, content, f"_s{stray.number}"),
+        sop_uid=uid,
+        patient=identity.patient_id,
+        role=None,
+        positive=None,
+        laterality=None,
+        area_percent=None,
+        view=None,
+        fault=stray.kind,
+        duplicate_of=None,
+        rle=None,
+        transfer_syntax=syntax,
+    )
+    return Written((row,), tuple(readings))
 
 
 def write_labels(written: Sequence[Written], *, folder: Path) -> None:
@@ -88,68 +147,98 @@ def write_labels(written: Sequence[Written], *, folder: Path) -> None:
     (folder / REPORTS).write_text("accession,diagnosis\n" + "".join(lines), "utf-8")
 
 
-def write_text_files(folder: Path, *, n: int) -> list[TruthRow]:
-    """Write `n` text files that pretend to be DICOM."""
-    rows = []
-    for number in range(n):
-        place = f"dicom/2019/export_{number}.dcm"
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder / place).write_text("ERROR: association rejected by peer\n" * 12, "utf-8")
-        rows.append(TruthRow(place, "", "", None, None, None, None, None, "text_file", None, None))
-    return rows
-
-
 def _files(rng: np.random.Generator, order: Order, film: Film, identity: Identity) -> list[_File]:
     """Return the film's file and those of its copies."""
     case = order.case
-    acquisition = draw_acquisition(rng, case)
-    pixels = stored_pixels(film.image, acquisition)
-    first = Export(
-        phantom_uid("tmc", case.seed, case.index, "sop"), _accession(case, 0), order.fault != "missing_view"
-    )
-    content = object_bytes(case, identity, acquisition, pixels, export=first)
-    files = [_File(first, content, order.fault)]
-    for copy in order.copies:
-        if copy.kind == "same_bytes":
-            files.append(_File(first, content, copy.kind))
-            continue
-        uid = phantom_uid("tmc", case.seed, case.index, "copy", copy.number)
-        export = Export(uid, _accession(case, 1 + copy.number))
-        other = acquisition
-        altered = pixels
-        if copy.kind == "recompressed":
-            seen = after_jpeg(np.round(film.image * 255).astype(np.uint8), 85)
-            altered = stored_pixels(seen.astype(np.float32) / np.float32(255), acquisition)
-        elif copy.kind == "rewindowed":
-            other = draw_acquisition(np.random.default_rng([case.seed, case.index, copy.number]), case)
-            altered = stored_pixels(np.power(film.image, np.float32(0.85)), other)
-        whole = object_bytes(case, identity, other, altered, export=export)
-        files.append(
-            _File(export, whole[: len(whole) // 2] if copy.kind == "truncated" else whole, copy.kind)
-        )
-    return files
+    acquisition = draw_acquisition(rng, case, makers_n=len(MAKERS))
+    pixels = stored_pixels(squeezed(film.image, acquisition), acquisition)
+    description = "Chest" if order.fault == "missing_view" else f"Chest {order.described_view}"
+    uid = phantom_uid("tmc", case.seed, case.index, "sop")
+    export = Export(uid, _accession(case, 0), order.stated_view, description)
+    content = object_bytes(case, identity, acquisition, pixels, export=export)
+    first = _File(export, content, order.fault, film.mask, acquisition.syntax)
+    return [
+        first,
+        *(_copied(order.case, first, copy, film, (identity, acquisition)) for copy in order.copies),
+    ]
 
 
-def _put(folder: Path, case: Case, identity: Identity, file: _File, number: int) -> str:
+def _copied(case: Case, first: _File, copy: Copy, film: Film, how: tuple[Identity, Acquisition]) -> _File:
+    if copy.kind == "same_bytes":
+        return replace(first, fault=copy.kind)
+    identity, acquisition = how
+    rng = np.random.default_rng([case.seed, case.index, copy.number])
+    image, mask = film.image, film.mask
+    framing = draw_reframing(copy.kind, rng, *image.shape, keeps_size=False)
+    if framing is not None:
+        image, mask = reframed(image, framing), reframed_mask(mask, framing)
+    elif copy.kind == "recompressed":
+        image = after_jpeg(np.round(image * 255).astype(np.uint8), 85).astype(np.float32) / np.float32(255)
+    elif copy.kind == "rewindowed":
+        other = draw_acquisition(rng, case, makers_n=len(MAKERS))
+        acquisition = replace(other, aspect=acquisition.aspect, is_digital=acquisition.is_digital)
+        image = np.power(image, np.float32(0.85))
+    elif copy.kind == "same_pixels":  # losslessly stored anew
+        acquisition = replace(acquisition, syntax=JPEGLSLossless)
+    pixels = stored_pixels(squeezed(image, acquisition), acquisition)
+    uid = phantom_uid("tmc", case.seed, case.index, "copy", copy.number)
+    export = Export(uid, _accession(case, 1 + copy.number % 50), case.view, f"Chest {case.view}")
+    content = object_bytes(case, identity, acquisition, pixels, export=export)
+    if copy.kind == "truncated":
+        content = content[: len(content) // 2]
+    return _File(export, content, copy.kind, mask, acquisition.syntax, framing)
+
+
+def _claims(stray: Stray) -> tuple[str | None, str, str]:
+    """Return view position, description and body part; every other film says honestly what it is."""
+    case = stray.case
+    if stray.kind == "structured_report":
+        return None, "Report", "CHEST"
+    if stray.number % 2 == 0 and stray.kind == "lateral":
+        return "LL", "Chest lateral", "CHEST"
+    if stray.number % 2 == 0 and stray.kind == "hand":
+        return "PA", "Hand", "HAND"
+    return case.view, f"Chest {case.view}", "CHEST"
+
+
+def _identity(case: Case) -> Identity:
+    rng = case.patient_generator()
+    return draw_identity(rng, patient=case.patient, is_female=case.is_female, age=case.age)
+
+
+def _put(folder: Path, case: Case, identity: Identity, content: bytes, suffix: str) -> str:
     """Write one file under a name with the patient's name in it, as hospitals export them."""
     family = identity.name.split("^")[0].upper().replace(" ", "").encode("ascii", "ignore").decode()
-    suffix = f"_{number}" if number else ""
     place = f"dicom/{case.study_date.year}/{family}_{_accession(case, 0)}{suffix}.dcm"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
-    (folder / place).write_bytes(file.content)
+    (folder / place).write_bytes(content)
     return place
 
 
-def _marks(rng: np.random.Generator, order: Order, film: Film) -> dict[str, NDArray[np.uint8] | None]:
-    marks = {reader.name: read_film(rng, film.mask, reader) for reader in READERS}
+def _marks(rng: np.random.Generator, order: Order, film: Film) -> Marks:
     if order.fault == "report_without_mask":
-        return dict.fromkeys(marks)
-    return marks
+        return {reader.name: None for reader in READERS}
+    marked = marked_mask(film, order.fault)
+    misplaced = order.fault in {"mask_without_report", "mask_outside_body", "mask_across_midline"}
+    return {reader.name: read_film(rng, marked, reader, sees_all=misplaced) for reader in READERS}
 
 
-def _save_marks(
-    folder: Path, uid: str, marks: dict[str, NDArray[np.uint8] | None]
-) -> list[tuple[str, str, int]]:
+def _reframed_marks(marks: Marks, framing: Reframing | None) -> Marks:
+    """Return the marks as they lie on a copy."""
+    if framing is None:
+        return marks
+    to = framing.at(ANNOTATION_PX, ANNOTATION_PX)
+    moved: Marks = {}
+    for reader, mark in marks.items():
+        if mark is not None:
+            lying = reframed_mask(mark > 0, to)
+            moved[reader] = lying.astype(np.uint8) * np.uint8(255) if lying.any() else None
+        else:
+            moved[reader] = None
+    return moved
+
+
+def _save_marks(folder: Path, uid: str, marks: Marks) -> list[tuple[str, str, int]]:
     calls = []
     for reader, mark in marks.items():
         calls.append((uid, reader, int(mark is not None)))

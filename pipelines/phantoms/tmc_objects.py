@@ -1,4 +1,4 @@
-"""The DICOM objects of the phantom hospital: classes, pixel formats and headers full of identities."""
+"""The DICOM objects of the phantom hospital: classes and headers full of identities."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,77 +7,35 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
+    BasicTextSRStorage,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
-    JPEGLSLossless,
 )
 
+from pipelines.phantoms.acquisitions import Acquisition, attach
+from pipelines.phantoms.anatomy import View
 from pipelines.phantoms.cases import Case
-from pipelines.phantoms.geometry import Layer
 from pipelines.phantoms.identities import INSTITUTION, Identity
-from pipelines.phantoms.streams import jpeg_ls
 from pipelines.phantoms.truth import phantom_uid
 
-_MAKERS = (("Phantom Imaging", "PX-1"), ("Fictional Radiography", "FR 200"), ("Example Medical", "Mobile E"))
-_FIELD_MM = 380.0
-"""Longer side of a chest film's field."""
-
-_DIGITAL, _INVERTED, _COMPRESSED, _CALIBRATED = 0.6, 0.4, 0.5, 0.5
-"""Shares of films of class DX (the others CR), of MONOCHROME1, of JPEG-LS, of calibrated pixel spacing."""
-
-
-@dataclass(frozen=True)
-class Acquisition:
-    """How a film was stored: class, bits, polarity, window (stored values), compression and spacing."""
-
-    is_digital: bool
-    bits: int
-    is_inverted: bool
-    low: int
-    high: int
-    is_compressed: bool
-    spacing_mm: float
-    is_calibrated: bool
-    maker: int
-
-
-def draw_acquisition(rng: np.random.Generator, case: Case) -> Acquisition:
-    """Draw how one film was stored."""
-    bits = int(rng.choice([12, 13, 14, 15], p=[0.5, 0.1, 0.25, 0.15]))
-    top = (1 << bits) - 1
-    digital = bool(rng.random() < _DIGITAL)
-    return Acquisition(
-        is_digital=digital,
-        bits=bits,
-        is_inverted=bool(rng.random() < _INVERTED),
-        low=round(top * rng.uniform(0.02, 0.15)),
-        high=round(top * rng.uniform(0.72, 0.97)),
-        is_compressed=bool(rng.random() < _COMPRESSED),
-        spacing_mm=round(_FIELD_MM * float(rng.uniform(0.95, 1.1)) / max(case.rows, case.columns), 4),
-        is_calibrated=bool(rng.random() < _CALIBRATED),
-        maker=int(rng.integers(len(_MAKERS))),
-    )
-
-
-def stored_pixels(image: Layer, acquisition: Acquisition) -> NDArray[np.uint16]:
-    """Return (H, W) stored values of an image of 0 (black) to 1 (white)."""
-    span = np.float32(acquisition.high - acquisition.low)
-    values = np.round(image * span + np.float32(acquisition.low)).astype(np.uint16)
-    top = np.uint16((1 << acquisition.bits) - 1)
-    return np.asarray(top - values if acquisition.is_inverted else values, dtype=np.uint16)
+MAKERS = (("Phantom Imaging", "PX-1"), ("Fictional Radiography", "FR 200"), ("Example Medical", "Mobile E"))
 
 
 @dataclass(frozen=True)
 class Export:
-    """What names one exported file: its UID, its accession number, and whether it says its view."""
+    """What names one exported file, and what it says it shows.
+
+    ``view`` is View Position's value, ``description`` that of the series; either may be wrong or missing.
+    """
 
     sop_uid: str
     accession: str
-    has_view: bool = True
+    view: View | str | None
+    description: str = "Chest"
+    body_part: str = "CHEST"
 
 
 def object_bytes(
@@ -87,11 +45,41 @@ def object_bytes(
     storage = (
         DigitalXRayImageStorageForPresentation if acquisition.is_digital else ComputedRadiographyImageStorage
     )
+    ds = _started(case, identity, export, storage=storage, syntax=acquisition.syntax)
+    _describe(ds, case, acquisition, export)
+    attach(ds, acquisition, pixels)
+    return _saved(ds)
+
+
+def report_bytes(case: Case, identity: Identity, text: str, *, export: Export) -> bytes:
+    """Return a radiologist's structured report of a film (DICOM PS3.3, A.35.1)."""
+    ds = _started(case, identity, export, storage=BasicTextSRStorage, syntax=ExplicitVRLittleEndian)
+    ds.Modality = "SR"
+    ds.Manufacturer = MAKERS[0][0]
+    ds.CompletionFlag, ds.VerificationFlag = "COMPLETE", "UNVERIFIED"
+    ds.ValueType = "CONTAINER"
+    ds.ContinuityOfContent = "SEPARATE"
+    ds.ConceptNameCodeSequence = [_code("18782-3", "LN", "Radiology Study observation")]
+    item = Dataset()
+    item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", text
+    item.ConceptNameCodeSequence = [_code("121071", "DCM", "Finding")]
+    ds.ContentSequence = [item]
+    return _saved(ds)
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
+    return code
+
+
+def _started(case: Case, identity: Identity, export: Export, *, storage: UID, syntax: str) -> Dataset:
+    """Return what every object of the hospital begins with."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = storage
     ds.file_meta.MediaStorageSOPInstanceUID = UID(export.sop_uid)
-    ds.file_meta.TransferSyntaxUID = JPEGLSLossless if acquisition.is_compressed else ExplicitVRLittleEndian
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta.ImplementationClassUID = UID(phantom_uid("implementation"))
     ds.SpecificCharacterSet = identity.character_set
     ds.SOPClassUID = storage
@@ -99,8 +87,10 @@ def object_bytes(
     _date(ds, case, export.accession)
     _identify(ds, case, identity, export.accession)
     _add_private(ds, identity)
-    _describe(ds, case, acquisition, export)
-    _attach(ds, acquisition, pixels)
+    return ds
+
+
+def _saved(ds: Dataset) -> bytes:
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
@@ -136,7 +126,7 @@ def _identify(ds: Dataset, case: Case, identity: Identity, accession: str) -> No
     ds.ImageComments = f"acc {accession}"
     request = Dataset()
     request.RequestedProcedureID = accession
-    request.RequestedProcedureDescription = f"Chest {case.view} for {identity.name.split('=', maxsplit=1)[0]}"
+    request.RequestedProcedureDescription = f"Chest film for {identity.name.split('=', maxsplit=1)[0]}"
     ds.RequestAttributesSequence = [request]
 
 
@@ -152,15 +142,15 @@ def _add_private(ds: Dataset, identity: Identity) -> None:
 
 
 def _describe(ds: Dataset, case: Case, acquisition: Acquisition, export: Export) -> None:
-    maker, model = _MAKERS[acquisition.maker]
+    maker, model = MAKERS[acquisition.maker]
     ds.Manufacturer, ds.ManufacturerModelName = maker, model
     ds.DeviceSerialNumber = f"SN{acquisition.maker:02d}-4711"
     ds.SoftwareVersions = "1.0"
     ds.StudyDescription = "CHEST"
-    ds.SeriesDescription = f"Chest {case.view}" if export.has_view else "Chest"
-    ds.BodyPartExamined = "CHEST"
-    if export.has_view:
-        ds.ViewPosition = case.view
+    ds.SeriesDescription = export.description
+    ds.BodyPartExamined = export.body_part
+    if export.view is not None:
+        ds.ViewPosition = export.view
     ds.PatientOrientation = ["L", "F"]
     if acquisition.is_digital:
         ds.Modality = "DX"
@@ -176,30 +166,3 @@ def _describe(ds: Dataset, case: Case, acquisition: Acquisition, export: Export)
         ds.ImageType = ["ORIGINAL", "PRIMARY"]
     ds.KVP = "90" if case.view == "AP" else "125"
     ds.ProtocolName = "CHEST"
-    spacing = [acquisition.spacing_mm] * 2
-    if acquisition.is_digital or not acquisition.is_calibrated:
-        ds.ImagerPixelSpacing = spacing
-    if acquisition.is_calibrated:
-        ds.PixelSpacing = spacing
-
-
-def _attach(ds: Dataset, acquisition: Acquisition, pixels: NDArray[np.uint16]) -> None:
-    top = (1 << acquisition.bits) - 1
-    middle, width = (acquisition.low + acquisition.high) / 2, acquisition.high - acquisition.low
-    ds.SamplesPerPixel = 1
-    ds.PhotometricInterpretation = "MONOCHROME1" if acquisition.is_inverted else "MONOCHROME2"
-    ds.Rows, ds.Columns = pixels.shape
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, acquisition.bits, acquisition.bits - 1
-    ds.PixelRepresentation = 0
-    ds.WindowCenter = f"{top - middle if acquisition.is_inverted else middle:g}"
-    ds.WindowWidth = f"{width:g}"
-    ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
-    ds.PresentationLUTShape = "INVERSE" if acquisition.is_inverted else "IDENTITY"
-    ds.BurnedInAnnotation = "NO"
-    ds.LossyImageCompression = "00"
-    if acquisition.is_compressed:
-        ds.PixelData = encapsulate([jpeg_ls(pixels, acquisition.bits)])
-        ds["PixelData"].VR = "OB"
-    else:
-        ds.PixelData = pixels.astype("<u2").tobytes()
-        ds["PixelData"].VR = "OW"

@@ -28,7 +28,15 @@ class TruthRow:
     duplicate_of
         SOP UID of the film that this file was made from.
     rle
-        The true mask at 1,024², SIIM's relative text; "-1" when empty.
+        The true mask at 1,024², SIIM's relative text; "-1" when empty. Where a fault puts another mask or
+        none into the labels, this is still the true one.
+    forms
+        Forms of the pneumothoraces as drawn, JSON list (apical, lateral, basal, tension).
+    transfer_syntax
+        UID, or None where there is none.
+    burned_in
+        Texts written into the pixels, JSON list of objects: text, box ([x, y, w, h] in native px), identifying,
+        height_px, contrast, rotation, font. None where none is planted.
     """
 
     path: str
@@ -42,6 +50,9 @@ class TruthRow:
     fault: str | None
     duplicate_of: str | None
     rle: str | None
+    forms: str | None = None
+    transfer_syntax: str | None = None
+    burned_in: str | None = None
 
 
 def write_truth(rows: Sequence[TruthRow], path: Path) -> None:
@@ -62,6 +73,9 @@ def write_truth(rows: Sequence[TruthRow], path: Path) -> None:
         ("fault", text),
         ("duplicate_of", text),
         ("rle", text),
+        ("forms", text),
+        ("transfer_syntax", text),
+        ("burned_in", text),
     ]
     schema = pa.schema(columns)
     partial = path.with_name(path.name + ".partial")

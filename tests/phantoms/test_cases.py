@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.phantoms.cases import Case, Kind, draw_cases
-from pipelines.phantoms.faults import CASE_RATES, COPY_RATES, plant
+from pipelines.phantoms.faults import CASE_RATES, COPY_RATES, STRAY_RATES, plant, strays
 
 N = 4000
 PUBLISHED = {
@@ -78,7 +78,7 @@ def test_the_hospital_has_no_official_split_and_its_own_years() -> None:
     cases = draw_cases("tmc", N, seed=3)
     assert {case.role for case in cases} == {None}
     assert {case.study_date.year for case in cases} == {2017, 2018, 2019, 2020, 2021, 2022}
-    assert all(case.rows * case.columns <= 4.0e6 for case in cases)
+    assert 4.8e6 < max(case.rows * case.columns for case in cases) <= 5.0e6
 
 
 def test_the_same_seed_draws_the_same_cases_and_another_seed_others() -> None:
@@ -92,6 +92,26 @@ def test_every_fault_is_planted_at_its_rate_rounded_up() -> None:
     copies = Counter(copy.kind for order in orders for copy in order.copies)
     assert faults == {name: int(np.ceil(rate * 500)) for name, rate in CASE_RATES.items()}
     assert copies == {name: int(np.ceil(rate * 500)) for name, rate in COPY_RATES.items()}
+
+
+@pytest.mark.parametrize("n", [20, 640])
+def test_every_foreign_file_lies_in_a_cohort_at_its_rate_rounded_up(n: int) -> None:
+    found = Counter(stray.kind for stray in strays(draw_cases("siim", n, seed=4), seed=4))
+    assert found == {kind: int(np.ceil(rate * n)) for kind, rate in STRAY_RATES.items()}
+
+
+@pytest.mark.parametrize(("kind", "n"), [("siim", 20), ("siim", 640), ("tmc", 20), ("tmc", 120)])
+def test_every_fault_and_copy_occurs_in_the_smallest_cohort_and_in_the_demos(kind: Kind, n: int) -> None:
+    orders = plant(draw_cases(kind, n, seed=1), seed=1)
+    of_reports = {"report_without_mask", "mask_without_report"} if kind == "siim" else set()
+    assert {order.fault for order in orders if order.fault} == set(CASE_RATES) - of_reports
+    assert {copy.kind for order in orders for copy in order.copies} == set(COPY_RATES)
+
+
+def test_turned_films_are_negative_ones_and_misplaced_masks_small() -> None:
+    orders = plant(draw_cases("siim", 4000, seed=4), seed=4)
+    assert not any(order.case.is_positive for order in orders if order.fault in {"upside_down", "mirrored"})
+    assert all(order.case.area_percent <= 2.5 for order in orders if order.fault == "mask_outside_body")
 
 
 def test_half_of_siim_copies_cross_the_official_split() -> None:

@@ -13,6 +13,7 @@ from pipelines.phantoms.siim import _parts
 from pipelines.records import Row
 
 Cohort = tuple[Path, list[Row]]
+MISLABELLED = {"no_label", "mask_outside_body", "mask_across_midline"}
 
 
 def label_rows(folder: Path) -> tuple[list[str], list[list[str]]]:
@@ -22,7 +23,8 @@ def label_rows(folder: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def whole_files(truth: list[Row]) -> list[Row]:
-    return [row for row in truth if row["fault"] not in {"truncated", "text_file"}]
+    foreign = {"truncated", "text_file", "structured_report", "lateral", "hand", "blank"}
+    return [row for row in truth if row["fault"] not in foreign]
 
 
 def test_headers_have_the_quirks_of_the_real_files(siim_cohort: Cohort) -> None:
@@ -54,7 +56,7 @@ def test_every_whole_file_decodes_to_a_film(siim_cohort: Cohort) -> None:
     folder, truth = siim_cohort
     for row in whole_files(truth):
         pixels = pydicom.dcmread(folder / row["path"]).pixel_array
-        assert pixels.shape == (1024, 1024)
+        assert pixels.shape == (1024, 1024) or row["fault"] == "resized"
         assert pixels.std() > 30
 
 
@@ -79,11 +81,34 @@ def test_the_union_of_an_images_label_rows_is_its_true_mask(siim_cohort: Cohort)
     for uid, rle in label_rows(folder)[1]:
         if rle.strip() != "-1":
             union[uid] = union.get(uid, np.zeros((1024, 1024), bool)) | (decode_siim(rle.strip()) > 0)
-    positives = [row for row in whole_files(truth) if row["positive"] and row["fault"] != "no_label"]
+    positives = [row for row in whole_files(truth) if row["positive"] and row["fault"] not in MISLABELLED]
     assert positives
     for row in positives:
         assert np.array_equal(union[row["sop_uid"]], decode_siim(row["rle"]) > 0)
         assert row["area_percent"] == 100 * union[row["sop_uid"]].mean()
+
+
+def test_misplaced_masks_stand_in_the_labels_and_the_true_ones_in_the_truth(siim_cohort: Cohort) -> None:
+    folder, truth = siim_cohort
+    labels = {uid: rle.strip() for uid, rle in label_rows(folder)[1]}
+    for fault in ("mask_outside_body", "mask_across_midline"):
+        [row] = [row for row in truth if row["fault"] == fault]
+        marked, true_mask = (decode_siim(rle) > 0 for rle in (labels[row["sop_uid"]], row["rle"]))
+        assert marked.any()
+        assert (marked & true_mask).sum() < 0.5 * true_mask.sum()
+        assert row["area_percent"] == 100 * true_mask.mean()
+
+
+def test_foreign_films_are_labelled_as_negative_and_a_report_is_no_image(siim_cohort: Cohort) -> None:
+    folder, truth = siim_cohort
+    labels = {uid: rle.strip() for uid, rle in label_rows(folder)[1]}
+    for row in truth:
+        if row["fault"] in {"lateral", "hand", "blank"}:
+            assert labels[row["sop_uid"]] == "-1"
+            assert pydicom.dcmread(folder / row["path"]).pixel_array.shape == (1024, 1024)
+    [report] = [row for row in truth if row["fault"] == "structured_report"]
+    assert "PixelData" not in pydicom.dcmread(folder / report["path"])
+    assert report["sop_uid"] not in labels
 
 
 def test_two_label_rows_have_no_image_and_one_image_no_label(siim_cohort: Cohort) -> None:
@@ -91,7 +116,8 @@ def test_two_label_rows_have_no_image_and_one_image_no_label(siim_cohort: Cohort
     labelled = {uid for uid, _ in label_rows(folder)[1]}
     known = {row["sop_uid"] for row in truth if row["sop_uid"]}
     assert len(labelled - known) == 2
-    assert known - labelled == {row["sop_uid"] for row in truth if row["fault"] == "no_label"}
+    unlabelled = {"no_label", "structured_report"}
+    assert known - labelled == {row["sop_uid"] for row in truth if row["fault"] in unlabelled}
 
 
 def test_the_patient_map_names_each_image_once(siim_cohort: Cohort) -> None:
