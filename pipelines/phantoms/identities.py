@@ -5,6 +5,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from pipelines.phantoms.cases import Case
+
 INSTITUTION = "Fictional Medical Center (phantom)"
 _FAMILY = ("Dela Cruz", "Santos", "Peña", "Muñoz", "Reyes", "Bautista", "Villanueva", "Ibáñez", "Mangubat", "Aguinaldo",
            "Dimaculangan", "Pangilinan", "Ordóñez", "Salonga", "Macaraeg", "Quijano")  # fmt: skip
@@ -36,6 +38,12 @@ class Identity:
     referring: str
     operator: str
     character_set: str
+
+
+def identity_of(case: Case) -> Identity:
+    """Return who the case's patient pretends to be: the same on all films of the patient."""
+    rng = case.patient_generator()
+    return draw_identity(rng, patient=case.patient, is_female=case.is_female, age=case.age)
 
 
 def draw_identity(rng: np.random.Generator, *, patient: int, is_female: bool, age: int) -> Identity:

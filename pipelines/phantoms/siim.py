@@ -12,8 +12,10 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from pipelines.labels.run_lengths import encode_siim
 from pipelines.phantoms.alterations import draw_reframing, marked_mask, reframed, reframed_mask, turned
+from pipelines.phantoms.burned_in import burn_in
 from pipelines.phantoms.cases import Case, Role
 from pipelines.phantoms.faults import ORPHAN_LABELS, Copy, Order, Stray
+from pipelines.phantoms.identities import identity_of
 from pipelines.phantoms.other_films import other_film
 from pipelines.phantoms.pixels import draw_film
 from pipelines.phantoms.siim_objects import Header, image_bytes, report_bytes, siim_uid
@@ -51,6 +53,7 @@ class _File:
     fault: str | None
     mask: NDArray[np.bool_]
     parts: list[NDArray[np.bool_]]
+    texts: str | None = None
 
 
 def write_order(order: Order, *, folder: Path) -> Written:
@@ -79,6 +82,7 @@ def write_order(order: Order, *, folder: Path) -> Written:
                 rle=encode_siim(file.mask),
                 forms=json.dumps([finding.form for finding in case.findings]),
                 transfer_syntax=JPEGBaseline8Bit,
+                burned_in=file.texts,
             )
         )
         if uid not in seen:
@@ -145,11 +149,15 @@ def _files(order: Order) -> list[_File]:
     film = turned(film, order.fault)
     marked = marked_mask(film, order.fault)
     parts = _parts(rng, marked) if marked.any() else [marked]
-    pixels = np.round(film.image * 255).astype(np.uint8)
+    image, texts = film.image, None
+    if order.fault == "burned_in_text":
+        image, burned = burn_in(image, rng, identity=identity_of(case))
+        texts = json.dumps([one.to_json() for one in burned])
+    pixels = np.round(image * 255).astype(np.uint8)
     stream = jpeg(pixels, _JPEG_QUALITY)
     header = Header("film", siim_uid(case, "sop"), order.stated_view, f"view: {order.described_view}")
     content = image_bytes(case, stream, header, rows=case.rows, columns=case.columns)
-    first = _File(header, case.role, content, order.fault, film.mask, parts)
+    first = _File(header, case.role, content, order.fault, film.mask, parts, texts)
     return [first, *(_copied(case, first, copy, pixels, stream) for copy in order.copies)]
 
 

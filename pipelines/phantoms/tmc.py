@@ -20,9 +20,10 @@ from pipelines.phantoms.alterations import (
     reframed_mask,
     turned,
 )
+from pipelines.phantoms.burned_in import burn_in
 from pipelines.phantoms.cases import Case
 from pipelines.phantoms.faults import Copy, Order, Stray
-from pipelines.phantoms.identities import Identity, draw_identity
+from pipelines.phantoms.identities import Identity, identity_of
 from pipelines.phantoms.other_films import other_film
 from pipelines.phantoms.pixels import Film, draw_film
 from pipelines.phantoms.reading import ANNOTATION_PX, READERS, read_film
@@ -31,6 +32,8 @@ from pipelines.phantoms.tmc_objects import MAKERS, Export, object_bytes, report_
 from pipelines.phantoms.truth import TruthRow, area_percent, phantom_uid
 
 READINGS, REPORTS = "readers/readings.csv", "reports.csv"
+_WITH_WORDS = 0.08
+"""Share of films with words in their pixels that identify nobody, such as AP ERECT."""
 
 Marks = dict[str, NDArray[np.uint8] | None]
 """What each reader drew, (2048, 2048) of 0 and 255; None where nothing."""
@@ -55,6 +58,7 @@ class _File:
     mask: NDArray[np.bool_]
     syntax: str
     framing: Reframing | None = None
+    texts: str | None = None
 
 
 def write_order(order: Order, *, folder: Path) -> Written:
@@ -63,7 +67,7 @@ def write_order(order: Order, *, folder: Path) -> Written:
     rng = case.generator()
     film = draw_film(rng, case.anatomy(), case.view, case.findings, (case.rows, case.columns))
     film = turned(film, order.fault)
-    identity = _identity(case)
+    identity = identity_of(case)
     files = _files(rng, order, film, identity)
     marks = _marks(rng, order, film)
     truth: list[TruthRow] = []
@@ -87,6 +91,7 @@ def write_order(order: Order, *, folder: Path) -> Written:
                 rle=encode_siim(_square(file.mask)),
                 forms=json.dumps([finding.form for finding in case.findings]),
                 transfer_syntax=file.syntax,
+                burned_in=file.texts,
             )
         )
         is_new = number == 0 or uid != original
@@ -105,7 +110,7 @@ def write_stray(stray: Stray, *, folder: Path) -> Written:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text("ERROR: association rejected by peer\n" * 12, "utf-8")
         return Written((TruthRow(place, "", "", None, None, None, None, None, stray.kind, None, None),))
-    identity, rng = _identity(case), stray.generator()
+    identity, rng = identity_of(case), stray.generator()
     uid = phantom_uid("tmc", case.seed, case.index, "stray", stray.number)
     export = Export(uid, _accession(case, 60 + stray.number % 40), *_claims(stray))
     readings: list[tuple[str, str, int]] = []
@@ -151,12 +156,18 @@ def _files(rng: np.random.Generator, order: Order, film: Film, identity: Identit
     """Return the film's file and those of its copies."""
     case = order.case
     acquisition = draw_acquisition(rng, case, makers_n=len(MAKERS))
-    pixels = stored_pixels(squeezed(film.image, acquisition), acquisition)
+    image, texts = squeezed(film.image, acquisition), None
+    identifies = order.fault == "burned_in_text"
+    has_words = rng.random() < _WITH_WORDS and not order.copies  # copies are made from the film without words
+    if identifies or has_words:
+        image, burned = burn_in(image, rng, identity=identity, identifying=identifies)
+        texts = json.dumps([one.to_json() for one in burned])
+    pixels = stored_pixels(image, acquisition)
     description = "Chest" if order.fault == "missing_view" else f"Chest {order.described_view}"
     uid = phantom_uid("tmc", case.seed, case.index, "sop")
     export = Export(uid, _accession(case, 0), order.stated_view, description)
     content = object_bytes(case, identity, acquisition, pixels, export=export)
-    first = _File(export, content, order.fault, film.mask, acquisition.syntax)
+    first = _File(export, content, order.fault, film.mask, acquisition.syntax, texts=texts)
     return [
         first,
         *(_copied(order.case, first, copy, film, (identity, acquisition)) for copy in order.copies),
@@ -199,11 +210,6 @@ def _claims(stray: Stray) -> tuple[str | None, str, str]:
     if stray.number % 2 == 0 and stray.kind == "hand":
         return "PA", "Hand", "HAND"
     return case.view, f"Chest {case.view}", "CHEST"
-
-
-def _identity(case: Case) -> Identity:
-    rng = case.patient_generator()
-    return draw_identity(rng, patient=case.patient, is_female=case.is_female, age=case.age)
 
 
 def _put(folder: Path, case: Case, identity: Identity, content: bytes, suffix: str) -> str:

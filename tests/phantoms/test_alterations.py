@@ -1,6 +1,5 @@
 """What faults do to films and masks: copies show the same film, misplaced masks are misplaced."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -75,7 +74,6 @@ def test_a_mask_outside_the_body_lies_in_open_air_and_keeps_its_size(film: Film)
     assert not (wrong & film.mask).any()
     assert film.image[wrong].max() < 0.2 < film.image.mean()
     assert wrong.sum() == pytest.approx(film.mask.sum(), rel=0.5)
-    assert cv2.connectedComponents(wrong.astype(np.uint8))[0] == 2
 
 
 def test_a_mask_across_the_midline_has_half_of_its_component_on_each_side(film: Film) -> None:

@@ -167,3 +167,8 @@ def test_two_sided_masks_get_a_row_each() -> None:
     mask[100:200, 200:260] = mask[100:200, 700:760] = True
     parts = _parts(np.random.default_rng(0), mask)
     assert [int(part.sum()) for part in parts] == [6000, 6000]
+
+
+def test_burned_in_text_is_recorded_where_it_is_planted_and_nowhere_else(siim_cohort: Cohort) -> None:
+    _, truth = siim_cohort
+    assert {row["fault"] for row in truth if row["burned_in"]} == {"burned_in_text"}

@@ -1,6 +1,7 @@
 """What the tmc phantom looks like on disk: a hospital's export, identities and all."""
 
 import csv
+import json
 from io import BytesIO
 from pathlib import Path
 
@@ -173,3 +174,16 @@ def test_the_planted_report_without_mask_is_negative_for_all_readers(tmc_cohort:
         if r["radiograph"] in wrong
     ]
     assert calls == ["0", "0", "0"]
+
+
+def test_burned_in_text_is_recorded_and_names_the_patient_of_the_header(objects: Objects) -> None:
+    [(row, ds)] = [(row, ds) for row, ds in objects if row["fault"] == "burned_in_text"]
+    texts = json.loads(row["burned_in"])
+    assert texts
+    assert all(text["identifying"] for text in texts)
+    for text in texts:
+        x, y, width, height = text["box"]
+        assert 0 <= x < x + width <= ds.Columns
+        assert 0 <= y < y + height <= ds.Rows
+    others = [json.loads(one["burned_in"]) for one, _ in objects if one["burned_in"] and one is not row]
+    assert not any(text["identifying"] for one in others for text in one)
