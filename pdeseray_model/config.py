@@ -132,8 +132,21 @@ class Recipe(_Json):
         "table2", "flip" or "none". The paper augments the validation set too; we do not unless asked.
     ema_decay : float or None
         Validate and keep an exponential moving average of the weights.
-    precision, channels_last, deterministic
-        Arithmetic: bf16 is autocast; deterministic gives the same bits again on the same CPU and thread count.
+    top_k : int
+        Keep the mean of the weights of so many best epochs, where it validates no worse than the best one alone.
+    early_stop_epochs : int or None
+        Stop after so many epochs in a row without a smaller validation loss. The paper trains all 50.
+    accumulation : int
+        Parts in which a batch goes through the network, for want of memory. The optimiser still steps once a batch,
+        but batch norm, and Tversky summed over a batch, then see a part of it only.
+    freeze_batch_norm : bool
+        Normalise with the statistics that the first weights came with; scale and shift are still learnt. Needed
+        where processes or parts are so small that their own statistics are noise.
+    precision, channels_last, compiled, deterministic
+        Arithmetic. bf16 is autocast (weights stay fp32): much faster where the processor has it, and Dice moves by
+        chance only. channels_last is the memory order that convolutions like. compiled hands the network to
+        torch.compile: a minute's start for a few percent on a CPU, more on a GPU. deterministic gives the same bits
+        again on the same CPU and thread count.
     state_every_steps, log_every_steps, overlays_n, overlay_every_epochs
         How often the run's state, log lines and overlay pictures are written.
     workers, threads
@@ -160,8 +173,13 @@ class Recipe(_Json):
     augmentation: Literal["table2", "flip", "none"] = "table2"
     augment_validation: bool = False
     ema_decay: float | None = None
+    top_k: int = 1
+    early_stop_epochs: int | None = None
+    accumulation: int = 1
+    freeze_batch_norm: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
+    compiled: bool = False
     deterministic: bool = False
     state_every_steps: int = 500
     log_every_steps: int = 10
@@ -174,13 +192,22 @@ class Recipe(_Json):
         faults = _choice_faults(self)
         counts = [
             *("batch_size", "epochs", "steps_per_epoch", "max_steps", "state_every_steps", "log_every_steps"),
-            *("plateau_patience", "overlay_every_epochs", "threads"),
+            *(
+                "plateau_patience",
+                "overlay_every_epochs",
+                "threads",
+                "top_k",
+                "early_stop_epochs",
+                "accumulation",
+            ),
         ]
         faults += [
             f"{name}={value}, not at least 1"
             for name in counts
             if (value := getattr(self, name)) is not None and value < 1
         ]
+        if self.accumulation > 0 and self.batch_size % self.accumulation:
+            faults.append(f"batch_size={self.batch_size}, not a multiple of accumulation={self.accumulation}")
         if self.size_px < HALVINGS or self.size_px % HALVINGS:
             faults.append(f"size_px={self.size_px}, not a multiple of 32")
         for name, low, high in (

@@ -15,7 +15,7 @@ import torch
 from pdeseray_model import overlays
 from pdeseray_model.data import Samples, to_network_input
 from pdeseray_model.errors import DivergedError
-from pdeseray_model.validation import Validation, dice_of, read_batch
+from pdeseray_model.validation import Validation, dice_of, evaluating, read_batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -112,17 +112,18 @@ class Reporter:
         )
 
     @torch.inference_mode()
-    def pictures(self, epoch: int, network: nn.Module, samples: Samples, progress: Progress) -> None:
+    def pictures(
+        self, epoch: int, network: nn.Module, samples: Samples, progress: Progress, *, is_last: bool
+    ) -> None:
         """Write overlays of the first validation positives, every few epochs and at the end."""
-        due = progress.step == self.steps_n or (epoch + 1) % self.recipe.overlay_every_epochs == 0
+        due = is_last or (epoch + 1) % self.recipe.overlay_every_epochs == 0
         places = self.training_set.indices("validation", positive=True)[: self.recipe.overlays_n]
         if not due or not places or not self.folder.writes:
             return
         device = next(network.parameters()).device
         images, masks = read_batch(samples, places, device)
-        network.eval()
-        found = network(to_network_input(images, channels_last=self.recipe.channels_last))[:, 0] > 0
-        network.train()
+        with evaluating(network):
+            found = network(to_network_input(images, channels_last=self.recipe.channels_last))[:, 0] > 0
         arrays = (tensor.cpu().numpy() for tensor in (images, masks, found.byte()))
         for n, (image, mask, prediction) in enumerate(zip(*arrays, strict=True)):
             name = f"overlays/epoch-{epoch:03d}-{n}.png"

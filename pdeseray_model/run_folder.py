@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from pdeseray_model import training_state
 from pdeseray_model.errors import UnusableError
+from pdeseray_model.schedule import best_epochs
 from pdeseray_model.weights import digest, load_tensors, replace_file, save_tensors, weights_file
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from pdeseray_model.averaging import MovingAverage
     from pdeseray_model.config import TrainingConfig
     from pdeseray_model.data import TrainingSet
-    from pdeseray_model.training_state import MovingAverage, Progress
+    from pdeseray_model.training_state import Progress
 
 MODEL = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -39,11 +41,14 @@ class RunFolder:
         Digest of everything that the weights depend on: two trainings with one identity end alike.
     writes : bool
         False in all but the first process of a distributed training.
+    kept_n : int
+        Of how many best epochs the weights are kept until the end.
     """
 
     path: Path
     identity: str
     writes: bool = True
+    kept_n: int = 1
 
     @property
     def state(self) -> Path:
@@ -68,6 +73,11 @@ class RunFolder:
         if self.writes:
             save_tensors(self._best(epoch), network.state_dict())
 
+    def load_best(self, epoch: int) -> dict[str, torch.Tensor]:
+        """Weights that `keep_best` kept."""
+        tensors, _ = load_tensors(self._best(epoch))
+        return tensors
+
     def keep_state(
         self,
         progress: Progress,
@@ -86,9 +96,9 @@ class RunFolder:
             optimizer=optimizer,
             average=average,
         )
-        current = self._best(progress.best_epoch)
+        current = {self._best(epoch) for epoch in best_epochs(progress.validation_losses, self.kept_n)}
         for old in self.state.glob("best-*.safetensors"):
-            if old != current:
+            if old not in current:
                 old.unlink()
 
     def keep_diverged(self, record: dict[str, Any]) -> None:
@@ -96,11 +106,16 @@ class RunFolder:
         replace_file(self.path / "diverged.json", lambda beside: beside.write_text(json.dumps(record)))
 
     def finish(
-        self, config: TrainingConfig, description: dict[str, Any], progress: Progress
+        self,
+        config: TrainingConfig,
+        description: dict[str, Any],
+        progress: Progress,
+        *,
+        weights: dict[str, torch.Tensor],
+        averaged_epochs: list[int],
     ) -> dict[str, Any]:
-        """Publish the best weights, then model.json (which says that the model is whole), then clear the state."""
-        tensors, _ = load_tensors(self._best(progress.best_epoch))
-        save_tensors(self.path / WEIGHTS, tensors)
+        """Publish the weights, then model.json (which says that the model is whole), then clear the state."""
+        save_tensors(self.path / WEIGHTS, weights)
         record = {
             "network": config.network.to_dict(),
             "recipe": config.recipe.to_dict(),
@@ -109,6 +124,7 @@ class RunFolder:
             "identity": self.identity,
             "size_px": config.recipe.size_px,
             "best_epoch": progress.best_epoch,
+            "averaged_epochs": averaged_epochs,
             "epochs_n": len(progress.validation_losses),
             "steps_n": progress.step,
             "validation_loss": progress.best_loss,

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step and of the validation losses so far.
+"""The learning rate, the best epochs and when to stop: pure functions of the step and the validation losses.
 
 Pure, so that a training started again needs no scheduler state.
 """
@@ -40,3 +40,16 @@ def plateaus(losses: Sequence[float], patience: int) -> int:
         if bad > patience:
             reductions, bad = reductions + 1, 0
     return reductions
+
+
+def best_epochs(losses: Sequence[float], k: int) -> list[int]:
+    """Return the k epochs with the smallest validation losses, best first; of equal ones the earlier."""
+    return sorted(range(len(losses)), key=lambda epoch: (losses[epoch], epoch))[:k]
+
+
+def has_stalled(losses: Sequence[float], patience: int | None) -> bool:
+    """Whether the last `patience` epochs all brought nothing better than an epoch before them."""
+    if patience is None or not losses:
+        return False
+    best, *_ = best_epochs(losses, 1)
+    return len(losses) - 1 - best >= patience

@@ -17,11 +17,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import signal
 import sys
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +29,7 @@ from torch.utils.data import DataLoader
 
 from pdeseray_model import training_state
 from pdeseray_model.augmentation import Augmentation
+from pdeseray_model.averaging import MovingAverage, final_weights, holding
 from pdeseray_model.config import Recipe, TrainingConfig
 from pdeseray_model.data import Samples, TrainingSet, to_network_input
 from pdeseray_model.errors import DivergedError, UnusableError
@@ -41,15 +39,13 @@ from pdeseray_model.networks import build, count_parameters
 from pdeseray_model.reporting import Reporter
 from pdeseray_model.run_folder import RunFolder, identify
 from pdeseray_model.sampling import BatchPlan, StepSampler
-from pdeseray_model.schedule import learning_rate
-from pdeseray_model.training_state import MovingAverage
+from pdeseray_model.schedule import best_epochs, has_stalled, learning_rate
+from pdeseray_model.stopping import STOPPED, must_stop, stop_requests
 from pdeseray_model.validation import validate
 from pdeseray_model.weights import initialise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-STOPPED = 128 + signal.SIGTERM  # exit code of a training that was asked to stop: the shell's convention
+    from torch import Tensor, nn
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,13 +69,18 @@ def read_config(path: Path) -> TrainingConfig:
     return TrainingConfig.from_json(path.read_text(encoding="utf-8"))
 
 
-def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top to bottom
+def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one path, read top to bottom
     """Train, or continue, or find it already done; True when the model is whole, False when asked to stop."""
     recipe = config.recipe
     fabric = start_fabric(recipe)
     training_set = TrainingSet.load(Path(config.training_set))
     training_set.check(recipe.size_px)
-    folder = RunFolder(Path(config.run_folder), identify(config, training_set), writes=fabric.is_global_zero)
+    folder = RunFolder(
+        Path(config.run_folder),
+        identify(config, training_set),
+        writes=fabric.is_global_zero,
+        kept_n=recipe.top_k,
+    )
 
     with Journal(folder.path, is_first_process=folder.writes) as journal, stop_requests() as stop:
         if folder.is_finished():
@@ -99,7 +100,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
         progress = training_state.resume(
             folder.state, identity=folder.identity, network=network, optimizer=adam, average=average
         )
-        model, optimizer = fabric.setup(network, adam)
+        model, optimizer = fabric.setup(torch.compile(network) if recipe.compiled else network, adam)
 
         # which radiographs, in which order, how augmented: functions of seed and step
         plan = BatchPlan(
@@ -111,6 +112,8 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
             seed=config.seed,
         )
         steps_n = min(recipe.epochs * plan.steps, recipe.max_steps or sys.maxsize)
+        if has_stalled(progress.validation_losses, recipe.early_stop_epochs):  # killed between stop and end
+            steps_n = progress.step
         sampler = StepSampler(
             plan, progress.step, steps_n, rank=fabric.global_rank, world_size=fabric.world_size
         )
@@ -151,14 +154,12 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
         reporter = Reporter(fabric, journal, folder, training_set, recipe, plan, steps_n)
         began = time.monotonic() - progress.seconds_s
 
-        model.train()
+        start_training(model, recipe)
         for images_u8, masks_u8 in loader:
             rate = learning_rate(recipe, progress.step, steps_n, progress.validation_losses)
             adam.param_groups[0]["lr"] = rate
             images, masks = images_u8.to(fabric.device), masks_u8.to(fabric.device)
-            logits = model(to_network_input(images, channels_last=recipe.channels_last))[:, 0]
-            loss = loss_of(recipe, logits, masks)
-            fabric.backward(loss)
+            loss, logits = take_gradients(fabric, model, images, masks, recipe)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
@@ -174,7 +175,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
                 reporter.steps(progress, rate)  # before any state is kept: a diverged one never is
             if epoch_ends:
                 epoch = (progress.step - 1) // plan.steps
-                with averaged(network, average), fabric.autocast():
+                with holding(network, average and average.tensors), fabric.autocast():
                     result = validate(fabric, network, held_out, validated, recipe)
                     require_finite(result.loss, epoch)
                     progress.validation_losses.append(result.loss)
@@ -183,9 +184,12 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
                     if is_best:
                         progress.best_epoch, progress.best_loss = epoch, result.loss
                         progress.best_dice = result.dice_positive
+                    if epoch in best_epochs(progress.validation_losses, recipe.top_k):
                         folder.keep_best(network, epoch)
+                    if has_stalled(progress.validation_losses, recipe.early_stop_epochs):
+                        steps_n = progress.step
                     reporter.epoch(epoch, result, progress, is_best=is_best)
-                    reporter.pictures(epoch, network, held_out, progress)
+                    reporter.pictures(epoch, network, held_out, progress, is_last=progress.step == steps_n)
                 reporter.resume_clock()
             if state_due:
                 progress.seconds_s = time.monotonic() - began
@@ -194,9 +198,17 @@ def train(config: TrainingConfig) -> bool:  # noqa: PLR0915 - one path, read top
                 journal.write("stopped", step=progress.step)
                 journal.say(f"Asked to stop: state saved at step {progress.step}. Start again to continue.")
                 return False
+            if progress.step == steps_n:
+                break  # the last step, or an epoch after which the validation loss had long stopped falling
 
+        fabric.barrier()  # the first process has written what all now read
+        weights, averaged_epochs = final_weights(
+            fabric, network, folder, progress, held_out=held_out, validated=validated, recipe=recipe
+        )
         if folder.writes:
-            record = folder.finish(config, description, progress)
+            record = folder.finish(
+                config, description, progress, weights=weights, averaged_epochs=averaged_epochs
+            )
             journal.write(
                 "end", **{key: record[key] for key in record if key not in ("network", "recipe", "identity")}
             )
@@ -218,11 +230,11 @@ def start_fabric(recipe: Recipe) -> Fabric:
     torch.use_deterministic_algorithms(mode=recipe.deterministic)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if recipe.batch_size % world:
+    if recipe.batch_size % (world * recipe.accumulation):
         raise UnusableError(
-            expected="a batch that divides evenly over the processes",
-            found=f"batch_size {recipe.batch_size} over {world} processes",
-            remedy="change one of the two",
+            expected="a batch that divides evenly over the processes and the parts of each",
+            found=f"batch_size {recipe.batch_size} over {world} processes and {recipe.accumulation} parts",
+            remedy="change one of the three",
         )
     fabric = Fabric(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
@@ -245,52 +257,33 @@ def require_finite(loss: float, epoch: int) -> None:
         )
 
 
-@contextmanager
-def averaged(network: torch.nn.Module, average: MovingAverage | None) -> Iterator[None]:
-    """Put the moving average into the network for a while."""
-    if average is None:
-        yield
-        return
-    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network.load_state_dict(average.tensors)
-    try:
-        yield
-    finally:
-        network.load_state_dict(kept)
+def start_training(model: nn.Module, recipe: Recipe) -> None:
+    """Set the network to train; frozen batch norm goes on normalising with the statistics that it has."""
+    model.train()
+    if recipe.freeze_batch_norm:
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
 
 
-@dataclass
-class StopRequest:
-    """Set by a signal; looked at between two steps."""
-
-    requested: bool = False
-
-
-def must_stop(fabric: Fabric, stop: StopRequest, *, together: bool) -> bool:
-    """Whether to stop after this step; several processes agree on it, at the steps where they meet anyway."""
-    if fabric.world_size == 1:
-        return stop.requested
-    if not together:
-        return False
-    asked = fabric.all_reduce(torch.tensor(float(stop.requested), device=fabric.device), reduce_op="sum")
-    assert isinstance(asked, torch.Tensor)
-    return asked.item() > 0
-
-
-@contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGINT into a request to stop after the step that is running."""
-    stop = StopRequest()
-
-    def ask(_number: int, _frame: object) -> None:
-        stop.requested = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def take_gradients(
+    fabric: Fabric,
+    model: Any,  # noqa: ANN401 - Fabric's wrapper
+    images: Tensor,
+    masks: Tensor,
+    recipe: Recipe,
+) -> tuple[Tensor, Tensor]:
+    """Forward and backward of a batch, in the recipe's number of parts; its mean loss and its logits (N, H, W)."""
+    parts_n = recipe.accumulation
+    losses, outputs = [], []
+    for n, (part, truth) in enumerate(zip(images.chunk(parts_n), masks.chunk(parts_n), strict=True), start=1):
+        with fabric.no_backward_sync(model, enabled=n < parts_n):
+            logits = model(to_network_input(part, channels_last=recipe.channels_last))[:, 0]
+            loss = loss_of(recipe, logits, truth)
+            fabric.backward(loss / parts_n)
+        losses.append(loss.detach())
+        outputs.append(logits.detach())
+    return torch.stack(losses).mean(), torch.cat(outputs)
 
 
 if __name__ == "__main__":

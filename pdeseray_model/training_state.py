@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from pdeseray_model.averaging import MovingAverage
+
 STATE = "state.safetensors"
 
 
@@ -35,27 +37,6 @@ class Progress:
     best_loss: float = math.inf
     best_dice: float = 0.0
     seconds_s: float = 0.0
-
-
-class MovingAverage:
-    """Exponential moving average of a network's weights; buffers (batch norm's) are averaged with them.
-
-    The decay grows as (1 + n) / (10 + n) up to its value, so that the first weights are soon forgotten.
-    """
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's weights after a step (0, 1, …)."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, weight)
-            else:
-                self.tensors[name].copy_(tensor)
 
 
 def save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from pdeseray_model.data import Samples, to_network_input
 from pdeseray_model.losses import focal_loss, soft_areas, tversky_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lightning.fabric import Fabric
     from torch import Tensor, nn
 
@@ -45,19 +48,18 @@ def validate(
     Where the recipe sums Tversky over a batch, it is summed here over all places: one number that neither batches nor
     processes change, and that chance batches without positives do not drown.
     """
-    network.eval()
     sums = torch.zeros(8, dtype=torch.float64, device=fabric.device)
     ours = places[fabric.global_rank :: fabric.world_size]
-    for start in range(0, len(ours), recipe.batch_size):
-        images, masks = read_batch(samples, ours[start : start + recipe.batch_size], fabric.device)
-        logits = network(to_network_input(images, channels_last=recipe.channels_last))[:, 0]
-        dices, positive = dice_of(logits, masks), masks.flatten(1).amax(1) > 0
-        areas = soft_areas(logits, masks)
-        tverskys = tversky_of(areas, recipe.beta, recipe.smoothing)
-        focals = focal_loss(logits, masks, gamma=recipe.gamma) * len(images)
-        parts = [tverskys.sum(), focals, dices.sum(), dices[positive].sum(), positive.sum()]
-        sums += torch.cat([torch.stack(parts), areas.sum(0)]).double()
-    network.train()
+    with evaluating(network):
+        for start in range(0, len(ours), recipe.batch_size):
+            images, masks = read_batch(samples, ours[start : start + recipe.batch_size], fabric.device)
+            logits = network(to_network_input(images, channels_last=recipe.channels_last))[:, 0]
+            dices, positive = dice_of(logits, masks), masks.flatten(1).amax(1) > 0
+            areas = soft_areas(logits, masks)
+            tverskys = tversky_of(areas, recipe.beta, recipe.smoothing)
+            focals = focal_loss(logits, masks, gamma=recipe.gamma) * len(images)
+            parts = [tverskys.sum(), focals, dices.sum(), dices[positive].sum(), positive.sum()]
+            sums += torch.cat([torch.stack(parts), areas.sum(0)]).double()
     if fabric.world_size > 1:
         summed = fabric.all_reduce(sums, reduce_op="sum")
         assert isinstance(summed, torch.Tensor)
@@ -69,6 +71,18 @@ def validate(
         recipe.loss
     ]
     return Validation(loss, dice / n, dice_positive / max(1, positive_n))
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Let a network evaluate for a while; afterwards each of its modules trains, or not, as before."""
+    before = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in before:
+            module.training = was_training
 
 
 def read_batch(samples: Samples, places: list[int], device: torch.device) -> tuple[Tensor, Tensor]:

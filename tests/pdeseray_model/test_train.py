@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pdeseray_model import train as program
+from pdeseray_model.averaging import MovingAverage
 from pdeseray_model.config import NetworkConfig, TrainingConfig
 from pdeseray_model.errors import DivergedError, UnusableError
 from pdeseray_model.networks import build
 from pdeseray_model.predictor import Predictor
 from pdeseray_model.train import train
-from pdeseray_model.training_state import MovingAverage
 from pdeseray_model.weights import digest, initialise, load_weights
 
 Configure = Callable[..., TrainingConfig]
