@@ -9,7 +9,6 @@ normalisation is inside, so that nobody can forget it.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ class Served(nn.Module):
 
 
 def to_onnx(served: nn.Module, size_px: int) -> bytes:
-    """Export a model with a dynamic batch; returns the file's bytes."""
+    """Export a model with a dynamic batch; returns the file's bytes, weights included."""
     example = torch.zeros(2, size_px, size_px, dtype=torch.uint8)  # two: a batch of one would be fixed at one
     program = torch.onnx.export(
         served.cpu().to(memory_format=torch.contiguous_format).eval(),
@@ -56,14 +55,13 @@ def to_onnx(served: nn.Module, size_px: int) -> bytes:
         verbose=False,
     )
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return buffer.getvalue()
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def open_onnx(served: nn.Module, size_px: int) -> Callable[[NDArray[np.uint8]], Any]:
     """Return the model as ONNX Runtime computes it, on as many threads as torch uses."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -100,7 +100,8 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
         progress = training_state.resume(
             folder.state, identity=folder.identity, network=network, optimizer=adam, average=average
         )
-        model, optimizer = fabric.setup(torch.compile(network) if recipe.compiled else network, adam)
+        forward: Any = torch.compile(network) if recipe.compiled else network
+        model, optimizer = fabric.setup(forward, adam)
 
         # which radiographs, in which order, how augmented: functions of seed and step
         plan = BatchPlan(
@@ -175,7 +176,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
                 reporter.steps(progress, rate)  # before any state is kept: a diverged one never is
             if epoch_ends:
                 epoch = (progress.step - 1) // plan.steps
-                with holding(network, average and average.tensors), fabric.autocast():
+                with holding(network, average.tensors if average else None), fabric.autocast():
                     result = validate(fabric, network, held_out, validated, recipe)
                     require_finite(result.loss, epoch)
                     progress.validation_losses.append(result.loss)

@@ -17,10 +17,14 @@ _TELEMETRY_OFF = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
 }
 
+_QUIET = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # bars of its own in the midst of ours
+}
+
 _SAME_BITS = {
     "OPENCV_IPP": "disabled",
     "OPENCV_LOG_LEVEL": "ERROR",  # it would warn of that in every process
 }
 
-for _name, _value in {**_TELEMETRY_OFF, **_SAME_BITS}.items():
+for _name, _value in {**_TELEMETRY_OFF, **_QUIET, **_SAME_BITS}.items():
     os.environ.setdefault(_name, _value)

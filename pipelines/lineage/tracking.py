@@ -6,7 +6,6 @@ active run, so that threads and stages do not mix.
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.lineage.stages import StageRecord
 
 EXPERIMENT = "pdeseray"
-_LONGEST_PARAMETER = 500
+LONGEST_PARAMETER = 500
 
 
 class Tracker:
@@ -106,7 +105,7 @@ class Tracker:
             run_id,
             metrics=[Metric(name, value, stamp, 0) for name, value in numbers.items()],
             params=[
-                Param(name, str(value)[:_LONGEST_PARAMETER])
+                Param(name, str(value)[:LONGEST_PARAMETER])
                 for name, value in {**parameters, "code_version": record.code_version}.items()
             ],
             tags=[RunTag("data_version", record.data_version)],
@@ -151,32 +150,3 @@ class Tracker:
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """Keep a copy of a file with a run."""
         self.client.log_artifact(run_id, str(path), folder)
-
-    def register(self, name: str, *, run_id: str, folder: Path, tags: Mapping[str, str]) -> int:
-        """Register the weights and configuration in `folder` as the next version of the model `name`.
-
-        Returns
-        -------
-        int
-            The version: the one that stands for this run already, if there is one.
-        """
-        from mlflow.exceptions import MlflowException
-
-        with suppress(MlflowException):  # it exists
-            self.client.create_registered_model(name)
-        for version in self.client.search_model_versions(f"name = '{name}'"):
-            if version.run_id == run_id:
-                return int(version.version)
-        for file in ("weights.safetensors", "model.json"):
-            self.log_file(run_id, folder / file, "model")
-        source = f"{self.client.get_run(run_id).info.artifact_uri}/model"
-        made = self.client.create_model_version(name, source=source, run_id=run_id, tags=dict(tags))
-        return int(made.version)
-
-    def point(self, name: str, alias: str, version: int) -> None:
-        """Let an alias of a registered model mean a version."""
-        self.client.set_registered_model_alias(name, alias, str(version))
-
-    def has_alias(self, name: str, alias: str) -> bool:
-        """Return whether an alias of a registered model is set."""
-        return alias in self.client.get_registered_model(name).aliases

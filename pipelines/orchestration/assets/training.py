@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cohorts import Cohort
+from pipelines.lineage import models as registered
 from pipelines.lineage.following import Follower
 from pipelines.lineage.stages import Output, Stage
 from pipelines.modelling.catalogue import (
@@ -179,14 +180,15 @@ def _train_one(spec: ModelSpec, work: Work) -> tuple[Trained, str]:
 def _register(spec: ModelSpec, trained: Trained, row: Row, work: Work) -> int:
     """Register the model; a hospital's or cohort's P-DeSeRay challenges, and is champion when it is the first."""
     tracker = work.house.tracker
-    version = tracker.register(
+    version = registered.register(
+        tracker,
         spec.model_id,
         run_id=work.mlflow_run_id,
         folder=trained.folder,
         tags={"data_version": row["data_version"], "weights_sha256": row["weights_sha256"]},
     )
     if spec.model_id == f"pdeseray_{spec.cohort}":
-        tracker.point(spec.model_id, "challenger", version)
-        if not tracker.has_alias(spec.model_id, "champion"):
-            tracker.point(spec.model_id, "champion", version)
+        registered.point(tracker, spec.model_id, "challenger", version)
+        if not registered.has_alias(tracker, spec.model_id, "champion"):
+            registered.point(tracker, spec.model_id, "champion", version)
     return version

@@ -1,0 +1,30 @@
+"""What MLflow runs when a registered model is loaded: the Predictor on the folder that lies with it.
+
+MLflow copies this file and the package `pdeseray_model` beside the weights (a model from code: nothing is pickled).
+So it imports nothing of `pipelines`, and works where only torch and the libraries of the network are installed.
+Its methods have no annotations, because MLflow would take them for the signature.
+"""
+
+from pathlib import Path
+
+import mlflow  # noqa: TID253 - MLflow itself runs this file
+import numpy as np
+from mlflow.pyfunc import PythonModel  # noqa: TID253 - see above
+
+from pdeseray_model.predictor import Predictor
+
+
+class ServedModel(PythonModel):
+    """Images (uint8, N x D x D) to probabilities (float32, N x D x D)."""
+
+    def load_context(self, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Open the weights that MLflow has put in place."""
+        self.predictor = Predictor.load(Path(context.artifacts["weights"]).parent)
+
+    def predict(self, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Probability of pneumothorax at each pixel."""
+        del params
+        return self.predictor.predict(np.asarray(model_input, dtype=np.uint8))
+
+
+mlflow.models.set_model(ServedModel())
