@@ -58,7 +58,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "Python 3.11 or 3.12 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "Building $(VENV) (about 3 minutes, 7 GB, once) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[ray,pacs,pixeltext,dev]" -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[ray,pacs,pixeltext,openvino,dev]" -c constraints.txt
 	$(BIN)/pip uninstall --quiet --yes opencv-python
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall -c constraints.txt opencv-python-headless
 	@touch $(READY)

@@ -15,7 +15,7 @@ import torch
 
 from pdeseray_model.config import NetworkConfig
 from pdeseray_model.errors import UnusableError
-from pdeseray_model.export import Served, open_onnx
+from pdeseray_model.export import Served, open_onnx, open_openvino
 from pdeseray_model.networks import build
 from pdeseray_model.weights import load_weights
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Runtime = Literal["torch", "torch_bf16", "onnx"]
+Runtime = Literal["torch", "torch_bf16", "onnx", "openvino"]
 Forward = Callable[[Any], Any]
 """uint8 (N, D, D) to float32 probabilities (N, D, D), both numpy."""
 
@@ -58,8 +58,9 @@ class Predictor:
         folder : Path
             As a training leaves it: model.json and weights.safetensors.
         runtime : str
-            "torch" (fp32), "torch_bf16" (autocast; fast where the processor has it) or "onnx" (ONNX Runtime in fp32,
-            about the fastest exact one on a CPU; the network is exported when it is opened).
+            "torch" (fp32), "torch_bf16" (autocast), "onnx" (ONNX Runtime in fp32) or "openvino" (bf16; an extra
+            package). benchmarks/inference.py says which is how fast. The last two run on the CPU, and the network is
+            exported, which takes seconds, when it is opened.
         device : str or None
             For torch. Null: a GPU if there is one.
         flip : bool
@@ -77,8 +78,9 @@ class Predictor:
                 remedy="choose one of these",
             )
         served, size_px = open_model(folder)
-        if runtime == "onnx":
-            return cls(open_onnx(served, size_px), size_px, flip=flip)
+        if runtime in ("onnx", "openvino"):
+            open_it = open_onnx if runtime == "onnx" else open_openvino
+            return cls(open_it(served, size_px), size_px, flip=flip)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         served = served.to(place).to(memory_format=torch.channels_last)
         return cls(_torch_forward(served, place, bf16=runtime == "torch_bf16"), size_px, flip=flip)

@@ -7,9 +7,9 @@ Its methods have no annotations, because MLflow would take them for the signatur
 
 from pathlib import Path
 
-import mlflow  # noqa: TID253 - MLflow itself runs this file
 import numpy as np
-from mlflow.pyfunc import PythonModel  # noqa: TID253 - see above
+from mlflow.models import set_model  # noqa: TID253 - MLflow itself runs this file
+from mlflow.pyfunc.model import PythonModel  # noqa: TID253 - see above
 
 from pdeseray_model.predictor import Predictor
 
@@ -21,10 +21,10 @@ class ServedModel(PythonModel):
         """Open the weights that MLflow has put in place."""
         self.predictor = Predictor.load(Path(context.artifacts["weights"]).parent)
 
-    def predict(self, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Probability of pneumothorax at each pixel."""
-        del params
+        del context, params
         return self.predictor.predict(np.asarray(model_input, dtype=np.uint8))
 
 
-mlflow.models.set_model(ServedModel())
+set_model(ServedModel())

@@ -1,8 +1,10 @@
 """A finished model predicts the same with every runtime, and says what it cannot do."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -54,10 +56,19 @@ def test_the_export_program_exits_2_where_there_is_no_model(
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_half_precision_moves_probabilities_little(model: Path) -> None:
-    found = Predictor.load(model, runtime="torch_bf16").predict(IMAGES)
+@pytest.mark.parametrize("runtime", ["torch_bf16", "openvino"])
+def test_half_precision_moves_probabilities_little(
+    model: Path, runtime: Literal["torch_bf16", "openvino"]
+) -> None:
+    found = Predictor.load(model, runtime=runtime).predict(IMAGES, batch_size=2)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, Predictor.load(model).predict(IMAGES), atol=0.05)
+
+
+def test_without_openvino_the_remedy_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UnusableError, match="pip install"):
+        Predictor.load(model, runtime="openvino")
 
 
 def test_flip_averaging_is_the_mean_of_both_ways_and_mirrors_with_the_image(model: Path) -> None:
@@ -69,7 +80,7 @@ def test_flip_averaging_is_the_mean_of_both_ways_and_mirrors_with_the_image(mode
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are(model: Path) -> None:
-    with pytest.raises(UnusableError, match="torch, torch_bf16, onnx"):
+    with pytest.raises(UnusableError, match="torch, torch_bf16, onnx, openvino"):
         Predictor.load(model, runtime="tensorrt")  # type: ignore[arg-type]
 
 
