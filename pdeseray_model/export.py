@@ -74,7 +74,7 @@ def open_onnx(served: nn.Module, size_px: int) -> Callable[[NDArray[np.uint8]], 
 def open_openvino(served: nn.Module, size_px: int) -> Callable[[NDArray[np.uint8]], Any]:
     """Return the model as OpenVINO computes it in bf16; the fastest on a processor that has bf16."""
     try:
-        import openvino
+        import openvino  # type: ignore[import-untyped]
     except ImportError as error:
         raise UnusableError(
             expected="the package openvino", found="none", remedy="pip install 'pdeseray[openvino]'"
