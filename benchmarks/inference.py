@@ -172,9 +172,8 @@ def main() -> int:
                 f"| {row['goal'] or '—'} | {'yes' if row['met'] else 'no'} |"
             )
         for row in moved:
-            print(
-                f"| {row['what']} from {row['from']:.4f} | {row['by']:+.4f} | | | ±{row['goal']} | {'yes' if row['met'] else 'no'} |"
-            )
+            met = "yes" if row["met"] else "no"
+            print(f"| {row['what']} from {row['from']:.4f} | {row['by']:+.4f} | | | ±{row['goal']} | {met} |")
     return 0 if all(row["met"] for row in rows + moved) else 1
 
 

@@ -2,12 +2,12 @@
 
     python benchmarks/training.py [--size 512] [--batch 8] [--rounds 3] [--steps 1] [--device cpu|cuda] [--json]
 
-Peer: smp.Unet("tu-convnext_tiny") with smp's losses, fp32, eager, torch's Adam, and a standard DataLoader over PNG
-files with the same augmentation, normalisation and number of worker processes. Ours: the step of `pdeseray_model.train`,
-fed by its own loader from memory-mapped shards. Both make whole steps (load, augment, forward, backward, optimiser) by
-turns; a ratio is the median over the rounds. The loader's row is the rate of our loader alone beside the network's. On a
-GPU two rows more: the whole loop beside the same step fed from the device's memory, and the share of the processor's bf16
-matrix rate.
+Peer: smp.Unet("tu-convnext_tiny") with smp's losses, fp32, eager, torch's Adam, and a standard DataLoader over
+PNG files with the same augmentation, normalisation and number of worker processes. Ours: the step of
+`pdeseray_model.train`, fed by its own loader from memory-mapped shards. Both make whole steps (load, augment, forward,
+backward, optimiser) by turns; a ratio is the median over the rounds. The loader's row is the rate of our loader alone
+beside the network's. On a GPU two rows more: the whole loop beside the same step fed from the device's memory, and the
+share of the processor's bf16 matrix rate.
 Exit 1 when a goal is missed.
 """
 
