@@ -3,6 +3,7 @@
 A cohort is data, not code: a third hospital is a new ``[cohorts.NAME]`` entry in pdeseray.toml.
 """
 
+from datetime import date
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,6 +31,23 @@ class PhantomCohort(BaseModel):
     seed: int = 0
 
 
+class PacsSelection(BaseModel):
+    """Which instances of a PACS belong to a cohort; the nightly job asks for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server: str
+    """Name of a `[pacs.NAME]` table."""
+    since: date | None = None
+    until: date | None = None
+    """First and last study date."""
+    modalities: tuple[str, ...] = ("CR", "DX")
+    body_parts: tuple[str, ...] = ()
+    """Values of Body Part Examined; empty: any."""
+    accessions: str | None = None
+    """File with one accession number in each line; without it, all studies of the dates."""
+
+
 class Cohort(BaseModel):
     """One cohort of radiographs.
 
@@ -42,6 +60,8 @@ class Cohort(BaseModel):
         ``finetune``: the pretrained network is fine-tuned on it (the hospital).
     radiographs
         Folders, at any depth and with any file extension.
+    pacs
+        What the nightly job pulls from a PACS for this cohort.
     labels, reports, patient_map
         The readers' annotations; a CSV ``accession|uid,diagnosis``; a CSV ``ImageId,PatientId``.
     official_test
@@ -55,6 +75,7 @@ class Cohort(BaseModel):
     name: str = Field(default="", pattern=r"^[a-z][a-z0-9_]*$|^$")
     role: Role
     radiographs: tuple[str, ...] = ()
+    pacs: PacsSelection | None = None
     labels: Labels | None = None
     reports: str | None = None
     patient_map: str | None = None
@@ -63,9 +84,10 @@ class Cohort(BaseModel):
 
     @model_validator(mode="after")
     def _read_or_made(self) -> Self:
-        if self.phantom is None and not self.radiographs:
+        if self.phantom is None and not self.radiographs and self.pacs is None:
             raise ValueError(
-                "a cohort needs `radiographs` (a list of folders), or `phantom` where it is to be made"
+                "a cohort needs `radiographs` (a list of folders), `pacs` where they are to be pulled, or "
+                "`phantom` where it is to be made"
             )
         return self
 

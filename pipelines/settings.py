@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         return self.home_url / "store"
 
     @property
+    def withdrawals_url(self) -> UPath:
+        """Withdrawn consents, by keyed name."""
+        return self.home_url / "withdrawals"
+
+    @property
     def tables_url(self) -> UPath:
         """Parquet tables."""
         return self.home_url / "tables"

@@ -40,11 +40,23 @@ class Finding:
 
 
 @click.command()
+@click.option("--store", "store", is_flag=True, help="Read every object of the DICOM store instead.")
+@click.option("--repair", is_flag=True, help="With --store: remove altered and unreferenced objects.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
-def command(as_json: bool) -> int:
-    """Say what the pipeline finds on this machine and in the configured cohorts."""
+def command(store: bool, repair: bool, as_json: bool) -> int:
+    """Say what the pipeline finds on this machine and in the configured cohorts.
+
+    With --store: which objects of the DICOM store are missing, altered, or named by no table. Exit code 1 when
+    anything is wrong.
+    """
     from pipelines.settings import load_settings
 
+    if store:
+        from pipelines.cli.store_report import examine_store
+
+        return examine_store(load_settings(), repair=repair, as_json=as_json)
+    if repair:
+        raise click.UsageError("--repair goes with --store: pdeseray doctor --store --repair")
     findings = examine(load_settings())
     if as_json:
         click.echo(json.dumps([asdict(one) for one in findings]))
@@ -103,12 +115,13 @@ def _cohort(cohort: Cohort) -> list[Finding]:
 
 def _files(cohort: Cohort) -> list[Finding]:
     from pipelines.dicom.identity import Keyring
-    from pipelines.dicom.sources import list_sources
+    from pipelines.dicom.sources import look
 
     try:
-        sources = list_sources(cohort, Keyring.phantom())  # names stay here: any key will do to count files
+        listing = look(cohort, Keyring.phantom())  # names stay here: any key will do to count files
     except UnusableInputError as error:
         return [Finding("bad", cohort.name, str(error))]
+    sources = listing.sources
     tested = sum(one.official_role == "test" for one in sources)
     megabytes = sum(one.size_bytes for one in sources) / 1e6
     published = PUBLISHED_N[cohort.role]
@@ -117,6 +130,7 @@ def _files(cohort: Cohort) -> list[Finding]:
         text += f", {tested:,} in the official test set"
     return [
         Finding("good", cohort.name, text),
+        *(Finding("note", cohort.name, note) for note in listing.notes),
         Finding(
             "good" if len(sources) == published else "note",
             cohort.name,

@@ -45,17 +45,22 @@ class Journal:
             connection.execute(_TABLE)
 
     def outcomes(self, sources: Sequence[SourceFile]) -> dict[str, str]:
-        """Return the outcomes of those sources that have not changed since, by source key."""
+        """Return the outcomes of those sources that have not changed since, by source key.
+
+        A file from a PACS goes when it is taken in: what an earlier version made of it stands until it is pulled
+        again.
+        """
         unchanged = {source.source_key: (source.size_bytes, source.modified_ns) for source in sources}
+        gone = {source.source_key for source in sources if source.is_pulled and not source.path.exists()}
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT source_key, size_bytes, modified_ns, outcome FROM taken_in WHERE version = ?",
-                [self._version],
+                "SELECT source_key, size_bytes, modified_ns, outcome, version FROM taken_in"
             )
             return {
                 key: outcome
-                for key, size_bytes, modified_ns, outcome in rows
+                for key, size_bytes, modified_ns, outcome, version in rows
                 if unchanged.get(key) == (size_bytes, modified_ns)
+                and (version == self._version or key in gone)
             }
 
     def record(self, done: Iterable[tuple[SourceFile, str]]) -> None:

@@ -25,6 +25,7 @@ from pipelines.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.store import DicomStore
+    from pipelines.dicom.withdrawal import Withdrawals
 
 Launch = Callable[[list[str], Path], None]
 
@@ -67,6 +68,13 @@ class House:
         from pipelines.dicom.store import DicomStore
 
         return DicomStore(self.settings.store_url)
+
+    @property
+    def withdrawals(self) -> "Withdrawals":
+        """Withdrawn consents."""
+        from pipelines.dicom.withdrawal import Withdrawals
+
+        return Withdrawals(self.settings.withdrawals_url)
 
     def shards(self, kind: str) -> ShardSet:
         """Return the shards of a kind: images, masks or probabilities."""

@@ -1,11 +1,12 @@
 """Intake: which files there are, de-identified objects with their rows, rendered radiographs."""
 
+from datetime import date
 from functools import partial
 
 from pipelines.cohorts import Cohort
 from pipelines.dicom.decoding import decoder_versions
 from pipelines.lineage.stages import Output, Stage, now
-from pipelines.lineage.versions import listing_version
+from pipelines.lineage.versions import digest_of, listing_version
 from pipelines.orchestration.assets.pictures import contact_sheet, counts, shard_digests
 from pipelines.orchestration.resources import House, Work
 from pipelines.records import Row, UnusableInputError
@@ -38,9 +39,9 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             modules=("pipelines.dicom.intake",),
             configuration={"decoders": decoder_versions()},
             libraries=("pydicom", "numpy"),
-            outside=partial(_key, house, cohort),
+            outside=partial(_key_and_withdrawals, house, cohort),
             run=partial(_deidentify, cohort),
-            writes=("instances", "deidentification_audit", "rejections"),
+            writes=("instances", "deidentification_audit", "rejections", "tombstones"),
         ),
         Stage(
             asset=f"{name}/images",
@@ -75,9 +76,11 @@ def _listing(house: House, cohort: Cohort) -> str:
     return listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
 
 
-def _key(house: House, cohort: Cohort) -> str:
-    """Return a name of the key in use: another key gives other ids, so the stage runs again."""
-    return house.keyring(cohort).key_of("source", "which key is this")
+def _key_and_withdrawals(house: House, cohort: Cohort) -> str:
+    """Return a digest of the key in use, which makes the ids, and of who has withdrawn since."""
+    return digest_of(
+        [house.keyring(cohort).key_of("source", "which key is this"), sorted(house.withdrawals.read())]
+    )
 
 
 def _make_phantoms(cohort: Cohort, house: House) -> None:
@@ -85,10 +88,11 @@ def _make_phantoms(cohort: Cohort, house: House) -> None:
 
 
 def _take_inventory(cohort: Cohort, work: Work) -> Output:
-    from pipelines.dicom.sources import list_sources
+    from pipelines.dicom.sources import look
 
     house, name = work.house, cohort.name
-    sources = list_sources(house.located(cohort), house.keyring(cohort))
+    listing = look(house.located(cohort), house.keyring(cohort))
+    sources = listing.sources
     seen = {
         row["source_key"]: row["first_seen"] for row in house.lake.read("inventory", parts=[name]).to_pylist()
     }
@@ -107,39 +111,67 @@ def _take_inventory(cohort: Cohort, work: Work) -> Output:
     megabytes = sum(one.size_bytes for one in sources) / 1e6
     return Output(
         tables=(("inventory", name),),
-        metrics={"megabytes": megabytes},
-        markdown=f"{len(rows):,} files, {megabytes:,.0f} MB" + (", phantoms" if cohort.is_phantom else ""),
+        metrics={"megabytes": megabytes, "left": listing.left_n},
+        markdown=", ".join(
+            [
+                f"{len(rows):,} files, {megabytes:,.0f} MB",
+                *(["phantoms"] if cohort.is_phantom else []),
+                *listing.notes,
+            ]
+        ),
     )
 
 
 def _deidentify(cohort: Cohort, work: Work) -> Output:
     from pipelines.dicom.intake import take_in
-    from pipelines.dicom.sources import list_sources
+    from pipelines.dicom.sources import recorded
 
     house, name = work.house, cohort.name
     keyring = house.keyring(cohort)
-    known = set(house.lake.read("inventory", parts=[name]).column("source_key").to_pylist())
-    sources = [one for one in list_sources(house.located(cohort), keyring) if one.source_key in known]
+    known = house.lake.read("inventory", parts=[name]).select(["source_key", "source_order"]).to_pylist()
+    withdrawn = house.withdrawals.read()
     taken = take_in(
-        sources,
+        recorded(
+            house.located(cohort),
+            keyring,
+            [(row["source_key"], row["source_order"]) for row in known],
+        ),
         cohort_name=name,
         keyring=keyring,
         store=house.store,
         engine=house.engine,
         journal=house.journal(cohort),
+        withdrawn=withdrawn,
     )
     instances = house.lake.write("instances", name, taken.instances)
     house.lake.write("deidentification_audit", name, taken.audit)
     rejections = house.lake.write("rejections", f"{name}.deidentified", taken.rejections)
+    _forget(house, name, withdrawn, taken.withdrawn)
     return Output(
         tables=(
             ("instances", name),
             ("deidentification_audit", name),
             ("rejections", f"{name}.deidentified"),
+            ("tombstones", name),
         ),
         metrics={"released": instances.num_rows, "set_aside": rejections.num_rows},
         markdown=f"{instances.num_rows:,} released\n\n" + counts(rejections, "reason", "set aside"),
     )
+
+
+def _forget(house: House, name: str, withdrawn: dict[str, date], taken_out: dict[str, date]) -> None:
+    """Write the cohort's tombstones, then remove what no row names any more: killed between, it is done again."""
+    from pipelines.dicom.withdrawal import remove_withdrawn, tombstones
+
+    def days(parts: list[str]) -> dict[str, date]:
+        rows = house.lake.read("tombstones", parts=parts).to_pylist()
+        return {row["key"]: row["withdrawn_on"] for row in rows}
+
+    others = [part for part in house.lake.parts("tombstones") if part != name]
+    rows = tombstones(days([name]), withdrawn, taken_out, elsewhere=days(others))
+    house.lake.write("tombstones", name, rows)
+    referenced = [str(key) for key in house.lake.read("instances").column("store_key").to_pylist()]
+    remove_withdrawn(house.store, withdrawn, referenced=referenced)
 
 
 def _render(cohort: Cohort, work: Work) -> Output:
