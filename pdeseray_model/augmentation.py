@@ -80,6 +80,18 @@ def table2() -> list[alb.BasicTransform | alb.BaseCompose]:
     return [alb.OneOf(exposure, p=0.5), alb.OneOf(blur, p=0.5), alb.HorizontalFlip(p=0.5), affine]
 
 
+def each_of_table2() -> list[tuple[str, alb.Compose]]:
+    """Every single transform of Table 2 with its name, always applied and with a fixed seed: to be looked at."""
+    single: list[alb.BasicTransform] = []
+    for one in table2():
+        single += one.transforms if isinstance(one, alb.OneOf) else [one]
+    named = []
+    for transform in single:
+        transform.p = 1.0
+        named.append((type(transform).__name__, alb.Compose([transform], seed=1)))
+    return named
+
+
 def flip() -> list[alb.BasicTransform | alb.BaseCompose]:
     """Table 2's flip alone: what a training of a few hundred steps has time for."""
     return [alb.HorizontalFlip(p=0.5)]

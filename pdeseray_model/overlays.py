@@ -33,6 +33,35 @@ def draw_overlay(
     return np.asarray(picture, dtype=np.uint8)
 
 
+def draw_augmentations(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], *, columns: int = 4
+) -> NDArray[np.uint8]:
+    """Draw each transform of Table 2 on one radiograph, its mask outlined, and a row of whole draws; result BGR.
+
+    Image and mask are uint8 (H, W), the mask 0 or 1.
+    """
+    from pdeseray_model.augmentation import Augmentation, each_of_table2
+
+    named = [("as rendered", image, mask)]
+    for name, transform in each_of_table2():
+        made = transform(image=image, mask=mask)
+        named.append((name, made["image"], made["mask"]))
+    drawing = Augmentation("table2", seed=0)
+    while len(named) % columns or len(named) < 3 * columns:
+        n = len(named)
+        named.append((f"a whole draw ({n})", *drawing(image, mask, epoch=0, index=n)))
+    tiles = [_titled(title, draw_overlay(one, truth, np.zeros_like(truth))) for title, one, truth in named]
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
+def _titled(title: str, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Put a title above a picture."""
+    band = np.full((36, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(band, title, (8, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.vstack([band, picture])
+
+
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write a picture, whole or not at all."""
     encoded = cv2.imencode(".png", picture)[1].tobytes()

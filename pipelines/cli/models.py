@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
@@ -10,9 +11,21 @@ from pipelines.records import UnusableInputError
 
 @click.command("models", help="List the networks of Table 4, or summarise one stage by stage.")
 @click.option("--summary", metavar="NAME", help="Print one network's stages as in the paper's Table 1.")
+@click.option(
+    "--draw", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw P-DeSeRay with its sizes."
+)
+@click.option(
+    "--augmentations",
+    metavar="FILE.png",
+    type=click.Path(path_type=Path),
+    help="Draw each transform of the paper's Table 2 on a phantom, with its mask.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
-def command(summary: str | None, as_json: bool) -> None:
-    """Print the catalogue of networks, or one network's stages."""
+def command(summary: str | None, draw: Path | None, augmentations: Path | None, as_json: bool) -> None:
+    """Print the catalogue of networks or one network's stages, or draw."""
+    if draw is not None or augmentations is not None:
+        _draw(draw, augmentations, as_json=as_json)
+        return
     if summary is not None:
         _summarise(summary, as_json=as_json)
         return
@@ -49,6 +62,23 @@ def _summarise(name: str, *, as_json: bool) -> None:
         ("stage", "output (channels, height, width)", "parameters"),
         [(stage, " x ".join(map(str, shape)), f"{n:,}") for stage, shape, n in stages],
     )
+
+
+def _draw(svg: Path | None, sheet: Path | None, *, as_json: bool) -> None:
+    """Write the pictures that were asked for."""
+    if svg is not None:
+        from pdeseray_model.config import NetworkConfig
+        from pipelines.reports.architecture import draw
+
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        svg.write_text(draw(NetworkConfig()), encoding="utf-8")
+    if sheet is not None:
+        from pdeseray_model.overlays import draw_augmentations, write_png
+        from pipelines.phantoms.examples import positive_film
+
+        write_png(sheet, draw_augmentations(*positive_film(256)))
+    written = [str(path) for path in (svg, sheet) if path is not None]
+    click.echo(json.dumps({"written": written}) if as_json else "\n".join(written))
 
 
 def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
