@@ -52,13 +52,14 @@ def draw_augmentations(
         named.append((f"a whole draw ({n})", *drawing(image, mask, epoch=0, index=n)))
     tiles = [_titled(title, draw_overlay(one, truth, np.zeros_like(truth))) for title, one, truth in named]
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+    sheet = np.vstack(rows)
+    return np.asarray(cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _titled(title: str, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Put a title above a picture."""
     band = np.full((36, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(band, title, (8, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
+    cv2.putText(band, title, (8, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (40, 40, 40), 2, cv2.LINE_AA)
     return np.vstack([band, picture])
 
 

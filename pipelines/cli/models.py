@@ -3,10 +3,15 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.records import UnusableInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @click.command("models", help="List the networks of Table 4, or summarise one stage by stage.")
@@ -74,11 +79,24 @@ def _draw(svg: Path | None, sheet: Path | None, *, as_json: bool) -> None:
         svg.write_text(draw(NetworkConfig()), encoding="utf-8")
     if sheet is not None:
         from pdeseray_model.overlays import draw_augmentations, write_png
-        from pipelines.phantoms.examples import positive_film
 
-        write_png(sheet, draw_augmentations(*positive_film(256)))
+        write_png(sheet, draw_augmentations(*_example()))
     written = [str(path) for path in (svg, sheet) if path is not None]
     click.echo(json.dumps({"written": written}) if as_json else "\n".join(written))
+
+
+def _example(side: int = 256) -> tuple["NDArray[np.uint8]", "NDArray[np.uint8]"]:
+    """Return a phantom with a large pneumothorax and its mask, uint8 and square."""
+    import cv2
+
+    from pipelines.phantoms.cases import draw_cases
+    from pipelines.phantoms.pixels import draw_film
+
+    case = max(draw_cases("siim", 40, seed=1), key=lambda one: one.area_percent)
+    film = draw_film(case.generator(), case.anatomy(), case.view, case.findings, (case.rows, case.columns))
+    image = cv2.resize((film.image * 255).astype("uint8"), (side, side), interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(film.mask.astype("uint8"), (side, side), interpolation=cv2.INTER_NEAREST)
+    return image.astype("uint8"), mask.astype("uint8")
 
 
 def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

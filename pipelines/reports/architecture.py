@@ -3,6 +3,7 @@
 The paper's Figures 1 and 2 show the same two things; this drawing is ours, and every number in it is counted.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,19 +50,15 @@ def draw(config: "NetworkConfig", size_px: int = 512) -> str:
         place(f"Encoder stage {n}", left + 60, "encoder", f"{blocks} blocks")
         for n, blocks in enumerate(config.depths)
     ]
-    decoder = [
-        place(f"Decoder stage {n}", right, "decoder", "decoder stage") for n in range(5)
-    ]
+    decoder = [place(f"Decoder stage {n}", right, "decoder", "decoder stage") for n in range(5)]
     head = place("Segmentation head", right + 220, "block", "conv 3×3, sigmoid")
     parts.append(_way(_bottom(image), _top(stem)))
     parts.append(_way(_right(stem), _left(encoder[0])))
-    parts += [_way(_bottom(above), _top(below)) for above, below in zip(encoder, encoder[1:], strict=False)]
+    parts += [_way(_bottom(above), _top(below)) for above, below in pairwise(encoder)]
     parts.append(_elbow(_right(encoder[3]), _bottom(decoder[0])))
-    parts += [_way(_top(below), _bottom(above)) for below, above in zip(decoder, decoder[1:], strict=False)]
+    parts += [_way(_top(below), _bottom(above)) for below, above in pairwise(decoder)]
     parts.append(_way(_right(decoder[4]), _left(head)))
-    parts += [
-        _way(_right(encoder[n]), _left(decoder[2 - n]), "skip") for n in range(3)
-    ]
+    parts += [_way(_right(encoder[n]), _left(decoder[2 - n]), "skip") for n in range(3)]
     if config.stem_skip:
         x, y = decoder[3]
         parts.append(_path(f"M{stem[0] + _BOX[0] - 30} {stem[1]}V{y + 23}H{x}", "skip"))
@@ -91,11 +88,15 @@ joined before the convolutions</text>"""
 
 
 def _blocks(config: "NetworkConfig") -> str:
-    """What one block of either side does, in one line each."""
+    """Draw what one block of either side does, a line each."""
     mixing = "depthwise 7×7" if config.mixing == "depthwise" else "full conv 7×7"
     expansion = f"{config.expansion:g}"
     lines = (
-        ("encoder", "ConvNeXt block", (mixing, "layer norm", f"1×1 to {expansion}×", "GELU", "1×1 back", "× γ", "+ input")),
+        (
+            "encoder",
+            "ConvNeXt block",
+            (mixing, "layer norm", f"1×1 to {expansion}×", "GELU", "1×1 back", "× γ", "+ input"),
+        ),
         (
             "decoder",
             "decoder stage",
@@ -130,7 +131,8 @@ def _box(x: int, y: int, kind: str, label: str, numbers: str) -> str:
 def _count(parameters: int) -> str:
     if parameters == 0:
         return "none"
-    return f"{parameters / 1e6:.1f} M" if parameters >= 1_000_000 else f"{parameters / 1e3:.1f} k"
+    millions = parameters / 1e6
+    return f"{millions:.1f} M" if millions >= 1 else f"{millions * 1e3:.1f} k"
 
 
 def _note(x: int, y: int, text: str) -> str:

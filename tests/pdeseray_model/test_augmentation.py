@@ -3,7 +3,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pdeseray_model.augmentation import Augmentation, sample_seed, table2
+from pdeseray_model.augmentation import Augmentation, each_of_table2, sample_seed, table2
+from pdeseray_model.overlays import REFERENCE_BGR, draw_augmentations
 
 
 @pytest.fixture
@@ -85,3 +86,18 @@ def test_none_changes_nothing(radiograph: tuple[np.ndarray, np.ndarray]) -> None
     image, mask = Augmentation("none", seed=0)(*radiograph, epoch=0, index=0)
     np.testing.assert_array_equal(image, radiograph[0])
     np.testing.assert_array_equal(mask, radiograph[1])
+
+
+def test_the_contact_sheet_shows_every_transform_of_table_2_once(
+    radiograph: tuple[np.ndarray, np.ndarray],
+) -> None:
+    names = [name for name, _ in each_of_table2()]
+    assert names == [
+        *("CLAHE", "RandomGamma", "RandomBrightnessContrast"),
+        *("Blur", "MotionBlur", "MedianBlur"),
+        *("HorizontalFlip", "Affine"),
+    ]
+    sheet = draw_augmentations(*radiograph)
+    assert sheet.shape[2] == 3
+    assert sheet.shape[1] == 4 * 240  # four of 96 px, enlarged five times, halved
+    assert (np.abs(sheet.astype(int) - REFERENCE_BGR).sum(axis=2) < 30).any()
