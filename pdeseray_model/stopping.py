@@ -1,7 +1,8 @@
-"""Being asked to stop: SIGTERM and Ctrl-C become a request that is looked at between two steps."""
+"""Being asked to stop: SIGTERM, Ctrl-C and the end of who started us are looked at between two steps."""
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 STOPPED = 128 + signal.SIGTERM  # exit code of a training that was asked to stop: the shell's convention
 
 
+STOPS_WITH_PARENT = (
+    "PDESERAY_STOPS_WITH_PARENT"  # environment variable: set by a launcher that must leave no orphan
+)
+
+
 @dataclass
 class StopRequest:
-    """Set by a signal; looked at between two steps."""
+    """Set by a signal, or by a launcher's end when it asked for that; looked at between two steps."""
 
-    requested: bool = False
+    signalled: bool = False
+    parent: int | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop; an orphan has another parent than it started with."""
+        return self.signalled or (self.parent is not None and os.getppid() != self.parent)
 
 
 def must_stop(fabric: Fabric, stop: StopRequest, *, together: bool) -> bool:
@@ -38,10 +50,10 @@ def must_stop(fabric: Fabric, stop: StopRequest, *, together: bool) -> bool:
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGTERM and SIGINT into a request to stop after the step that is running."""
-    stop = StopRequest()
+    stop = StopRequest(parent=os.getppid() if os.environ.get(STOPS_WITH_PARENT) else None)
 
     def ask(_number: int, _frame: object) -> None:
-        stop.requested = True
+        stop.signalled = True
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -127,14 +127,14 @@ class House:
         return Path(home.path) / cohort.name
 
 
-PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "PDESERAY_STOPS_WITH_PARENT": "1"}
 """Threads of a training that wait for each other sleep instead of spinning: beside another busy program, spinning
-threads slow a training on the CPU by more than ten times."""
+threads slow a training on the CPU by more than ten times. And a training whose run is killed stops by itself."""
 
 
 def run_command(command: list[str], folder: Path) -> None:
     """Run a training program outside Dagster; its output goes to ``output.txt`` in the run folder."""
-    environment = {**os.environ, **PATIENT_THREADS}
+    environment = {**os.environ, **TRAINING_ENVIRONMENT}
     with (folder / "output.txt").open("ab") as output:
         subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment)
 

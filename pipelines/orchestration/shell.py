@@ -21,7 +21,7 @@ from pipelines.orchestration.checks import (
     drift_checks,
     drifting,
 )
-from pipelines.orchestration.resources import HOUSE, PATIENT_THREADS, House, Launch, Work
+from pipelines.orchestration.resources import HOUSE, TRAINING_ENVIRONMENT, House, Launch, Work
 
 
 class StageConfig(dg.Config):
@@ -193,7 +193,8 @@ def _launcher(context: dg.AssetExecutionContext) -> Launch:
     """Return what starts a training program: a Pipes session, so that its messages and its end are Dagster's.
 
     Dagster's own client for subprocesses shows what they print on our terminal, or drops it; here it is kept in
-    the run folder. A cancelled run asks the program to save its state and waits for it.
+    the run folder. A cancelled run asks the program to save its state and waits for it; one that is killed leaves no
+    orphan, because the program stops by itself when its parent is gone.
     """
 
     def launch(command: list[str], folder: Path) -> None:
@@ -209,7 +210,7 @@ def _launcher(context: dg.AssetExecutionContext) -> Launch:
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **PATIENT_THREADS, **session.get_bootstrap_env_vars()},
+                env={**os.environ, **TRAINING_ENVIRONMENT, **session.get_bootstrap_env_vars()},
             )
             try:
                 code = process.wait()
