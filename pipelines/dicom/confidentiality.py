@@ -1,20 +1,26 @@
 """The Basic Application Level Confidentiality Profile as data: what happens to each attribute.
 
-What belongs here: DICOM PS3.15 Table E.1-1 (edition 2026c, `confidentiality_profile.csv`) and how its
-conditional actions are resolved for projection radiographs. What does not: changing a data set.
+What belongs here: DICOM PS3.15 Table E.1-1 (edition 2026c, `confidentiality_profile.csv`) with its option columns,
+and how its conditional actions are resolved for an object. What does not: changing a data set.
 """
 
 import csv
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
+from pipelines.dicom.confidentiality_options import DEFAULT, Options
+from pipelines.dicom.confidentiality_types import nested_types, types_of
+
+EDITION = "2026c"
 PROFILE_FILE = "confidentiality_profile.csv"
-"""Columns: tag, keyword, basic (the basic profile's action), modified_dates and clean_descriptors (`C` where
-the options Retain Longitudinal Temporal Information with Modified Dates and Clean Descriptors name the row;
-empty too where the option columns are not known, so that such a row never takes an option)."""
+"""Columns: tag, keyword, edition, basic (the basic profile's action), one for each option (`K`: stays, `C`: stays
+when it is cleaned), options_edition: where the option columns are from. Empty: they are not known, so that such a
+row never takes an option."""
+SAFE_PRIVATE_FILE = "confidentiality_safe_private.csv"
 
 
 class Action(StrEnum):
@@ -26,16 +32,28 @@ class Action(StrEnum):
     KEYED = "keyed"
     SHIFTED = "shifted"
     CLEANED = "cleaned"
+    RETAINED = "retained"
     ADDED = "added"
 
 
-PROFILE_SHA256 = "02ffc9e8defa5e8c2b0d62cd596124232e77ae9b8a0e7f1f3817772c3a44d880"
+class Option(StrEnum):
+    """What the chosen options let stay of an attribute, before its basic action is asked."""
+
+    NOTHING = "nothing"
+    KEEP = "keep"
+    SHIFT = "shift"
+    CLEAN = "clean"
+    DESCEND = "descend"
+
+
+PROFILE_SHA256 = "ac8c9ea1a64d3da78109dd16c80995cf4bdd62d52da52d2c39715030b28f7b10"
 """Of the file: its rows are code, so that a changed row is a changed program and everything is done again."""
+SAFE_PRIVATE_SHA256 = "6c7f9fd7323843400a7ecba93c0b1a138ee61d9b1dcf89a3cc31b5b886ec9adb"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row of the profile.
+    """A row of the profile, resolved for one kind of object and for the options chosen.
 
     Attributes
     ----------
@@ -43,74 +61,132 @@ class Rule:
         The attribute's keyword.
     action
         What the basic profile asks for, conditional actions resolved.
-    shifts
-        Whether dates and times stay in modified form (option Modified Dates).
-    cleans
-        Whether words of the radiographic vocabulary may stay (option Clean Descriptors).
+    option
+        What the chosen options let stay; where nothing of it can, `action` is what is done.
     """
 
     keyword: str
     action: Action
-    shifts: bool
-    cleans: bool
+    option: Option
 
 
-# Conditional actions depend on the attribute's type in the object's IOD. In the IODs of projection
-# radiographs (CR, DX, Secondary Capture: PS3.3 A.2, A.26, A.8) every X/D and X/Z/D attribute is of type 3, so
-# that removal is always allowed; of X/Z, Acquisition Context Sequence is of type 2, so that emptying is safe;
-# references (U*) stay, with new UIDs, so that series hang together.
-_RESOLVED = {
-    "X": Action.REMOVED,
-    "X/D": Action.REMOVED,
-    "X/Z/D": Action.REMOVED,
-    "Z": Action.EMPTIED,
-    "X/Z": Action.EMPTIED,
-    "Z/D": Action.EMPTIED,
-    "D": Action.REPLACED,
-    "U": Action.KEYED,
-    "X/Z/U*": Action.KEYED,
-}
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The profile for one SOP class: rules by tag, and by sequence and tag where a sequence asks for more."""
 
-# The descriptions of what was acquired; comments, diagnoses and histories are never worth their risk.
-_DESCRIPTORS = {
-    "StudyDescription",
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-    "AcquisitionProtocolDescription",
-    "RequestedProcedureDescription",
-    "PerformedProcedureStepDescription",
-    "ScheduledProcedureStepDescription",
-}
+    top: Mapping[int, Rule]
+    nested: Mapping[tuple[int, int], Rule]
+    elsewhere: Mapping[int, Rule]
+
+    def rule(self, tag: int, sequence: int | None) -> Rule | None:
+        """Return the rule of an attribute: `sequence` holds it, None at the top level."""
+        if sequence is None:
+            return self.top.get(tag)
+        return self.nested.get((sequence, tag)) or self.elsewhere.get(tag)
 
 
 @cache
-def profile() -> dict[int, Rule]:
-    """Return the profile's rule for each tag (group and element in one number).
+def rules_for(sop_class_uid: str, options: Options = DEFAULT) -> Rules:
+    """Return the profile as it applies to objects of a SOP class.
 
     Curves (50xx) and overlays (60xx) are not in it: `is_graphics` names the whole groups.
 
     Raises
     ------
     ValueError
-        When the file is not the one that this program was reviewed with.
+        When a data file is not the one that this program was reviewed with.
     """
-    content = files("pipelines.dicom").joinpath(PROFILE_FILE).read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != PROFILE_SHA256:
-        raise ValueError(f"{PROFILE_FILE} was changed: review it, then set PROFILE_SHA256 to {found}")
-    rules = {}
-    for row in csv.DictReader(content.decode().splitlines()):
-        tag = row["tag"]
-        if "x" in tag:
-            continue
-        rules[int(tag[1:5] + tag[6:10], 16)] = Rule(
-            keyword=row["keyword"],
-            action=_RESOLVED[row["basic"]],
-            shifts=row["modified_dates"] == "C",
-            cleans=row["clean_descriptors"] == "C" and row["keyword"] in _DESCRIPTORS,
+    asked = types_of(sop_class_uid)
+    elsewhere, nested = _inside_sequences(options)
+    top = {
+        tag: Rule(row["keyword"], _resolved(row["basic"], asked[tag]), elsewhere[tag].option)
+        if tag in asked
+        else elsewhere[tag]
+        for tag, row in _rows_by_tag().items()
+    }
+    return Rules(top, nested, elsewhere)
+
+
+@cache
+def _inside_sequences(options: Options) -> tuple[Mapping[int, Rule], Mapping[tuple[int, int], Rule]]:
+    rows = _rows_by_tag()
+    elsewhere = {
+        tag: Rule(row["keyword"], _resolved(row["basic"], None), _option(row, options))
+        for tag, row in rows.items()
+    }
+    nested = {
+        (sequence, tag): Rule(
+            rows[tag]["keyword"], _resolved(rows[tag]["basic"], kind), elsewhere[tag].option
         )
-    return rules
+        for (sequence, tag), kind in nested_types().items()
+        if tag in rows
+    }
+    return elsewhere, nested
+
+
+# Removal, then emptying, then a dummy, as the attribute's type in the object allows (PS3.15 table E.1-1a). Where
+# the type depends on a condition (1C, 2C) the condition is taken to hold: the attribute is there. An attribute
+# that is removed outright, though its object cannot be without it, is left as empty as its type allows.
+_ACTIONS: Mapping[str, tuple[Action, Action, Action, Action, Action]] = {
+    #          type 3           type 2C          type 2           type 1C          type 1
+    "X": (Action.REMOVED, Action.REMOVED, Action.EMPTIED, Action.REMOVED, Action.REPLACED),
+    "Z": (Action.EMPTIED, Action.EMPTIED, Action.EMPTIED, Action.REPLACED, Action.REPLACED),
+    "D": (Action.REPLACED,) * 5,
+    "X/Z": (Action.REMOVED, Action.EMPTIED, Action.EMPTIED, Action.EMPTIED, Action.REPLACED),
+    "X/D": (Action.REMOVED, Action.EMPTIED, Action.EMPTIED, Action.REPLACED, Action.REPLACED),
+    "Z/D": (Action.EMPTIED, Action.EMPTIED, Action.EMPTIED, Action.REPLACED, Action.REPLACED),
+    "X/Z/D": (Action.REMOVED, Action.EMPTIED, Action.EMPTIED, Action.REPLACED, Action.REPLACED),
+    "U": (Action.KEYED,) * 5,
+    "X/Z/U*": (Action.KEYED,) * 5,  # references stay, with new UIDs, so that series hang together
+}
+_TYPES = (None, "2C", "2", "1C", "1")
+
+
+def _resolved(basic: str, kind: str | None) -> Action:
+    return _ACTIONS[basic][_TYPES.index(kind)]
+
+
+def _option(row: Mapping[str, str], options: Options) -> Option:
+    """Return what the chosen options say of a row; moving a date goes before keeping it for another reason."""
+    says = {column: row[column] for column in options.columns if row[column]}
+    if not row["options_edition"] or not says:
+        return Option.NOTHING
+    if "modified_dates" in says:
+        return Option.SHIFT
+    if "K" in says.values():
+        return Option.KEEP
+    if says.keys() & {"clean_structured_content", "clean_graphics"}:
+        return Option.DESCEND
+    return Option.CLEAN
+
+
+@cache
+def _rows_by_tag() -> Mapping[int, Mapping[str, str]]:
+    return {
+        int(row["tag"][1:5] + row["tag"][6:10], 16): row for row in profile_rows() if "x" not in row["tag"]
+    }
+
+
+def profile_rows() -> list[dict[str, str]]:
+    """Return the rows of the profile's file."""
+    return _reviewed(PROFILE_FILE, PROFILE_SHA256, "PROFILE_SHA256")
+
+
+@cache
+def safe_private() -> Mapping[tuple[int, str, int], str]:
+    """Return the VR of private attributes known to be safe, by group, creator and last byte of the element."""
+    return {
+        (int(row["group"], 16), row["creator"], int(row["element"], 16)): row["vr"]
+        for row in _reviewed(SAFE_PRIVATE_FILE, SAFE_PRIVATE_SHA256, "SAFE_PRIVATE_SHA256")
+    }
+
+
+def _reviewed(name: str, digest: str, constant: str) -> list[dict[str, str]]:
+    content = files("pipelines.dicom").joinpath(name).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise ValueError(f"{name} was changed: review it, then set {constant} to {found}")
+    return list(csv.DictReader(content.decode().splitlines()))
 
 
 def is_graphics(tag: int) -> bool:

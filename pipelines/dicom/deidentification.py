@@ -1,4 +1,4 @@
-"""Taking identity out of a radiograph: one pass over its elements, straight into a new file.
+"""Taking identity out of an object: one pass over its elements, straight into a new file.
 
 What belongs here: DICOM PS3.15 Annex E as a whole, for one file. What does not: the profile's rows
 (`confidentiality`), what happens to single elements (`treatment`), describing what is left (`headers`).
@@ -8,20 +8,15 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from pipelines.dicom.confidentiality import Action
+from pipelines.dicom.confidentiality import EDITION, Action, rules_for
+from pipelines.dicom.confidentiality_options import DEFAULT, Options
 from pipelines.dicom.encoding import Encoding, part10
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import PARSING_FAULTS, number_of, quietly, text_of
 from pipelines.dicom.treatment import AuditEntry, Treatment, too_deep
 from pipelines.records import Reason, RejectedError
 
-METHOD = "P-DeSeRay, DICOM PS3.15 2026c E.1-1"
-METHOD_CODES = (
-    ("113100", "Basic Application Confidentiality Profile"),
-    ("113105", "Clean Descriptors Option"),
-    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
-)
-"""What was done, in codes of DICOM (PS3.16 CID 7050)."""
+METHOD = f"P-DeSeRay, DICOM PS3.15 {EDITION} E.1-1"
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Deidentified:
     content
         The new file (DICOM PS3.10).
     radiograph_id
-        Its SOP Instance UID.
+        Its keyed name: its SOP Instance UID, unless UIDs are retained.
     kept
         The top-level elements that stay, for describing them; sequences left out.
     audit
@@ -46,15 +41,17 @@ class Deidentified:
     audit: frozenset[AuditEntry]
 
 
-def deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
-    """Take identity out of a radiograph.
+def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -> Deidentified:
+    """Take identity out of an object: a radiograph, or any other image.
 
     Parameters
     ----------
     dataset : Dataset
-        As `reading.read` returns it and `reading.require_radiograph` has passed it.
+        As `reading.read` returns it and `reading.require_radiograph` or `reading.require_image` has passed it.
     keyring : Keyring
         Makes the new names. Equal keys give equal bytes, in any process and at any time.
+    options : Options
+        What may stay, and how dates are treated.
 
     Raises
     ------
@@ -63,13 +60,12 @@ def deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
 
     Notes
     -----
-    DICOM PS3.15 Annex E, Basic Application Level Confidentiality Profile with the options Clean Descriptors (by
-    an allow-list of words) and Retain Longitudinal Temporal Information with Modified Dates. Pixel data stay
-    as they are encoded; only bits above Bits Stored, where old overlays hide, are cleared.
+    DICOM PS3.15 Annex E, Basic Application Level Confidentiality Profile. Pixel data stay as they are encoded, and
+    decode to the same picture: only what hides beside it goes (`treatment_pixels`).
     """
     with quietly():
         try:
-            return _deidentify(dataset, keyring)
+            return _deidentify(dataset, keyring, options)
         except RecursionError:
             raise too_deep() from None
         except PARSING_FAULTS as error:
@@ -78,12 +74,15 @@ def deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
             ) from None
 
 
-def _deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
+def _deidentify(dataset: Dataset, keyring: Keyring, options: Options) -> Deidentified:
     implicit_vr, little_endian = map(bool, dataset.original_encoding)
     sop_instance = text_of(dataset, "SOPInstanceUID")
     patient = text_of(dataset, "PatientID")
+    sop_class = text_of(dataset, "SOPClassUID")
     treatment = Treatment(
         keyring=keyring,
+        options=options,
+        rules=rules_for(sop_class, options),
         # Without a patient, the study's dates move together at least
         shift_days=keyring.shift_days(patient or text_of(dataset, "StudyInstanceUID") or sop_instance),
         patient_key=keyring.key_of("patient", patient) if patient else "",
@@ -95,8 +94,8 @@ def _deidentify(dataset: Dataset, keyring: Keyring) -> Deidentified:
     radiograph_id = keyring.key_of("radiograph", sop_instance)
     content = part10(
         (elements[tag] for tag in sorted(elements)),
-        sop_class_uid=text_of(dataset, "SOPClassUID"),
-        sop_instance_uid=radiograph_id,
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance if options.retain_uids else radiograph_id,
         transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
     )
     kept = Dataset(dict(treatment.kept))
@@ -111,13 +110,13 @@ def _marks(treatment: Treatment) -> dict[int, bytes]:
         encoding.element(0x00080100, "SH", code.encode())
         + encoding.element(0x00080102, "SH", b"DCM")
         + encoding.element(0x00080104, "LO", meaning.encode())
-        for code, meaning in METHOD_CODES
+        for code, meaning in treatment.options.method_codes
     ]
     marks = {
         0x00120062: encoding.element(0x00120062, "CS", b"YES"),
         0x00120063: encoding.element(0x00120063, "LO", METHOD.encode()),
         0x00120064: encoding.sequence(0x00120064, codes),
-        0x00280303: encoding.element(0x00280303, "CS", b"MODIFIED"),
+        0x00280303: encoding.element(0x00280303, "CS", treatment.options.temporal_information.encode()),
     }
     for tag in marks:
         treatment.note(tag, Action.ADDED)

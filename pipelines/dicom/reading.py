@@ -44,6 +44,8 @@ SOP_CLASSES = {
 }
 
 PIXEL_DATA = 0x7FE00010
+IMAGE_DATA = frozenset([0x7FE00008, 0x7FE00009, PIXEL_DATA])
+"""Pixel data of whole numbers, and of floating-point numbers of 32 and 64 bits."""
 _CHARACTER_SET, _SOP_CLASS = 0x00080005, 0x00080016
 PARSING_FAULTS = (
     ValueError,

@@ -5,11 +5,29 @@ from importlib.resources import files
 
 import pytest
 
-from pipelines.dicom.confidentiality import Action, is_graphics, profile
+from pipelines.dicom.confidentiality import Action, Option, is_graphics, rules_for, safe_private
+from pipelines.dicom.confidentiality_options import Options
+from pipelines.dicom.confidentiality_types import TYPES_FILE, types_of
+from pipelines.dicom.confidentiality_types_source import derived
 
 from .conftest import SHARED
 
 ATTRIBUTES_2024B = SHARED / "standard" / "confidentiality_profile_attributes.json"
+
+
+DX, CR = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1"
+OPTIONS = {
+    "retain_safe_private": "rtnSafePrivOpt",
+    "retain_uids": "rtnUIDsOpt",
+    "retain_device_identity": "rtnDevIdOpt",
+    "retain_institution_identity": "rtnInstIdOpt",
+    "retain_patient_characteristics": "rtnPatCharsOpt",
+    "full_dates": "rtnLongFullDatesOpt",
+    "modified_dates": "rtnLongModifDatesOpt",
+    "clean_descriptors": "cleanDescOpt",
+    "clean_structured_content": "cleanStructContOpt",
+    "clean_graphics": "cleanGraphOpt",
+}
 
 
 def rows() -> list[dict[str, str]]:
@@ -54,34 +72,89 @@ def test_actions_and_options_are_those_of_the_standards_table_2024b() -> None:
             continue  # private attributes go by their group, not by a row
         row = ours[theirs["tag"].upper()]
         assert row["basic"] == theirs["basicProfile"]
-        assert row["modified_dates"] == theirs.get("rtnLongModifDatesOpt", "")
-        assert row["clean_descriptors"] == theirs.get("cleanDescOpt", "")
+        assert row["options_edition"] == "2024b"
+        assert {column: row[column] for column in OPTIONS} == {
+            column: theirs.get(name, "") for column, name in OPTIONS.items()
+        }
 
 
 def test_rows_that_the_2024b_table_lacks_take_no_option() -> None:
-    new = next(row for row in rows() if row["tag"] == "(0040,A034)")  # Effective Start DateTime
-    assert new["modified_dates"] == new["clean_descriptors"] == ""
+    new = [row for row in rows() if not row["options_edition"]]
+    assert len(new) == 35
+    assert {row["edition"] for row in rows()} == {"2026c"}
+    assert not any(row[column] for row in new for column in OPTIONS)
+    everything = Options(**{name: True for name in OPTIONS if not name.endswith("dates")})
+    assert rules_for(DX, everything).top[0x00080012].option is Option.SHIFT
+    assert rules_for(DX, everything).top[0x0040A034].option is Option.NOTHING  # Effective Start DateTime
 
 
 @pytest.mark.parametrize(
-    ("tag", "action"),
+    ("tag", "sop_class", "action"),
     [
-        (0x00100010, Action.EMPTIED),
-        (0x00101010, Action.REMOVED),
-        (0x00080080, Action.REMOVED),  # X/Z/D
-        (0x00400555, Action.EMPTIED),  # X/Z: type 2 in DX
-        (0x00081140, Action.KEYED),  # X/Z/U*
-        (0x00120040, Action.REPLACED),
-        (0x0020000D, Action.KEYED),
+        (0x00100010, DX, Action.EMPTIED),
+        (0x00101010, DX, Action.REMOVED),
+        (0x00080080, DX, Action.REMOVED),  # X/Z/D of type 3
+        (0x00400555, DX, Action.EMPTIED),  # X/Z: type 2 in DX, unknown to CR
+        (0x00400555, CR, Action.REMOVED),
+        (0x00081140, DX, Action.KEYED),  # X/Z/U*
+        (0x00120040, DX, Action.REPLACED),
+        (0x0020000D, DX, Action.KEYED),
+        (0x00080023, DX, Action.EMPTIED),  # Z/D: Content Date is of type 2C in DX, 1 in an enhanced CT
+        (0x00080023, "1.2.840.10008.5.1.4.1.1.2.1", Action.REPLACED),
+        (0x00700082, "1.2.840.10008.5.1.4.1.1.11.1", Action.REPLACED),  # X of type 1: a dummy, or no such object
+        (0x00700082, DX, Action.REMOVED),
+        (0x00400555, "1.2.3", Action.REMOVED),  # of no known class
     ],
 )
-def test_conditional_actions_are_resolved_for_projection_radiographs(tag: int, action: Action) -> None:
-    assert profile()[tag].action is action
+def test_conditional_actions_are_resolved_by_the_type_in_the_objects_iod(
+    tag: int, sop_class: str, action: Action
+) -> None:
+    assert rules_for(sop_class).top[tag].action is action
+
+
+def test_a_sequence_can_ask_for_more_than_the_data_set() -> None:
+    rules = rules_for(DX)
+    institution, referring, equipment = 0x00080080, 0x00080096, 0x00400555
+    assert rules.rule(institution, None).action is Action.REMOVED  # type: ignore[union-attr]
+    assert rules.rule(institution, referring).action is Action.REPLACED  # type: ignore[union-attr]
+    assert rules.rule(institution, equipment).action is Action.REMOVED  # type: ignore[union-attr]
+
+
+def test_the_types_are_those_of_highdicom() -> None:
+    written = json.loads(files("pipelines.dicom").joinpath(TYPES_FILE).read_text("utf-8"))
+    assert written == derived()
+    assert types_of(DX)[0x00100020] == "2"
+    assert types_of(DX)[0x00120020] == "1C"  # the clinical trial's module is optional
+
+
+@pytest.mark.parametrize(
+    ("options", "tag", "option"),
+    [
+        (Options(), 0x00080020, Option.SHIFT),
+        (Options(dates="full"), 0x00080020, Option.KEEP),
+        (Options(dates="removed"), 0x00080020, Option.NOTHING),
+        (Options(), 0x00081030, Option.CLEAN),
+        (Options(clean_descriptors=False), 0x00081030, Option.NOTHING),
+        (Options(), 0x00181000, Option.NOTHING),
+        (Options(retain_device_identity=True), 0x00181000, Option.KEEP),
+        (Options(retain_device_identity=True), 0x00181200, Option.SHIFT),  # of last calibration: still a date
+        (Options(retain_institution_identity=True), 0x00080080, Option.KEEP),
+        (Options(retain_patient_characteristics=True), 0x00100040, Option.KEEP),
+        (Options(retain_uids=True), 0x00080018, Option.KEEP),
+        (Options(clean_structured_content=True), 0x0040A730, Option.DESCEND),
+        (Options(clean_graphics=True), 0x00700001, Option.DESCEND),
+    ],
+)
+def test_options_let_stay_what_their_columns_name(options: Options, tag: int, option: Option) -> None:
+    assert rules_for(DX, options).top[tag].option is option
 
 
 def test_birth_dates_never_shift() -> None:
-    assert not profile()[0x00100030].shifts
-    assert profile()[0x00080020].shifts
+    assert rules_for(DX).top[0x00100030].option is Option.NOTHING
+
+
+def test_safe_private_attributes_are_named_by_creator() -> None:
+    assert safe_private()[0x0019, "GEMS_ACQU_01", 0x23] == "DS"
 
 
 def test_curve_and_overlay_groups_go_as_a_whole() -> None:
@@ -94,9 +167,5 @@ def test_curve_and_overlay_groups_go_as_a_whole() -> None:
 def test_a_changed_profile_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("pipelines.dicom.confidentiality")
     monkeypatch.setattr(module, "PROFILE_SHA256", "0" * 64)
-    profile.cache_clear()
     with pytest.raises(ValueError, match="PROFILE_SHA256"):
-        profile()
-    monkeypatch.undo()
-    profile.cache_clear()
-    assert profile()
+        module.profile_rows()

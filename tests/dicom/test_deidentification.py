@@ -1,19 +1,13 @@
-import struct
 from io import BytesIO
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom import config
-from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from pipelines.dicom.confidentiality import Action, profile
 from pipelines.dicom.deidentification import METHOD, Deidentified, deidentify
 from pipelines.dicom.encoding import Encoding
-from pipelines.dicom.headers import describe
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import read
 
@@ -188,7 +182,7 @@ def test_replaced_and_emptied_sequences_hold_nothing(make_dataset: MakeDataset) 
         )
     )
     assert list(dataset.AcquisitionContextSequence) == []
-    assert list(dataset.PersonIdentificationCodeSequence) == [Dataset()]
+    assert [item.CodeValue for item in dataset.PersonIdentificationCodeSequence] == ["REMOVED"]
     assert "RequestAttributesSequence" not in dataset
 
 
@@ -212,127 +206,3 @@ def test_the_same_key_gives_the_same_bytes_and_another_none_of_the_same_values(
 def test_releasing_twice_leaves_a_valid_file(make_dataset: MakeDataset) -> None:
     once = released(encoded(make_dataset())).content
     assert out(once).Modality == "DX"
-
-
-# --- every row of the profile, with a token of its own -------------------------------------------------------
-
-
-def token_of(number: int, vr: str) -> bytes:
-    """Return a value that is found again by its bytes."""
-    if vr == "UI":
-        return f"1.2.99.{700000 + number}".encode()
-    if vr in ("DS", "IS"):
-        return f"{8870000 + number}".encode()
-    if vr in ("FD", "OD", "OV", "SV", "UV"):
-        return struct.pack("<d", 1e9 / 7 + number)
-    if vr in ("FL", "OF", "UL", "SL", "OL", "AT"):
-        return struct.pack("<L", 0xA1B20000 + number)
-    return f"TK{number:04d}QZ".encode()
-
-
-def vr_of(tag: int) -> str:
-    try:
-        return dictionary_VR(tag).split(" or ")[0]
-    except KeyError:
-        return "LO"  # newer than pydicom's dictionary
-
-
-def planted(encoding: Encoding) -> tuple[dict[int, bytes], dict[int, bytes]]:
-    """Return an element with a token for each row that a data set may hold, and the tokens."""
-    elements, tokens = {}, {}
-    for number, tag in enumerate(sorted(profile())):
-        vr = vr_of(tag)
-        if tag >> 16 < 8 or vr in ("US", "SS"):  # file meta and commands; two bytes are no token
-            continue
-        if vr == "SQ":
-            # what identifies inside it: a reference where the row keeps references, any value elsewhere
-            is_reference = profile()[tag].action is Action.KEYED
-            inner = "UI" if is_reference else "LO"
-            tokens[tag] = token_of(number, inner)
-            item = encoding.element(0x00081155 if is_reference else 0x00080104, inner, tokens[tag])
-            elements[tag] = encoding.sequence(tag, [item])
-        else:
-            tokens[tag] = token_of(number, vr)
-            elements[tag] = encoding.element(tag, vr, tokens[tag])
-    return elements, tokens
-
-
-def nested(inside: bytes, encoding: Encoding, depth: int) -> bytes:
-    for _ in range(depth):
-        inside = encoding.sequence(0x00082218, [inside])
-    return inside
-
-
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-def test_no_token_of_any_row_of_the_profile_is_left_at_any_place(
-    make_dataset: MakeDataset, syntax: str
-) -> None:
-    encoding = Encoding(implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
-    rows, tokens = planted(encoding)
-    assert len(rows) > 620
-    everything = b"".join(rows[tag] for tag in sorted(rows))
-    source = encoded(make_dataset(), syntax, preamble=b"TK9001QZ" * 16)
-    own = {int(element.tag): element for element in read(source).elements()}
-    top = {
-        tag: encoding.element(tag, element.VR or vr_of(tag), element.value)
-        for tag, element in own.items()
-        if tag not in (0x00080016, 0x00080018)
-    }
-    pixels = top.pop(0x7FE00010)
-    top |= rows
-    for tag in (0x00080018, 0x0020000D):
-        top[tag] = encoding.element(tag, "UI", tokens[tag])
-    top[0x00080016] = encoding.element(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.1.1")
-    top[0x00082218] = nested(everything, encoding, 3)
-    top[0x00190010] = encoding.element(0x00190010, "LO", b"TK9002QZ")
-    top[0x00191001] = encoding.element(0x00191001, "LO", b"TK9003QZ")
-    top[0x00191002] = encoding.sequence(0x00191002, [everything])
-    top[0x50000005] = encoding.element(0x50000005, "OW", b"TK9004QZ")
-    top[0x50003000] = encoding.element(0x50003000, "OW", b"TK9004QZ")
-    top[0x60003000] = encoding.element(0x60003000, "OW", b"TK9005QZ")
-    top[0x60020022] = encoding.element(0x60020022, "LO", b"TK9006QZ")
-    after = [
-        *(pixels, encoding.element(0xFFFAFFFA, "SQ", b""), encoding.element(0xFFFCFFFC, "OB", b"TK9007QZ")),
-        b"TK9008QZ",
-    ]
-    head = source[: source.index(b"\x08\x00\x05\x00")]
-    meta = Encoding(implicit_vr=False, little_endian=True).element(0x00020016, "AE", b"TK9009QZ")
-    torture = head + meta + b"".join(top[tag] for tag in sorted(top)) + b"".join(after)
-
-    dataset = read(torture)
-    result = deidentify(dataset, KEYRING)
-    told = repr((describe(dataset, result, KEYRING), result.audit)).encode()
-    left = [f"{tag:08X}" for tag, token in tokens.items() if token in result.content or token in told]
-    assert left == []
-    assert b"QZ" not in result.content
-    assert b"QZ" not in told
-
-    read_again = pydicom.dcmread(BytesIO(result.content))
-    with config.disable_value_validation():
-        assert read_again.PatientID == KEYRING.key_of("patient", tokens[0x00100020].decode())
-    assert len(read_again.AnatomicRegionSequence[0].AnatomicRegionSequence[0].AnatomicRegionSequence[0]) > 100
-
-
-def test_everything_that_stays_or_is_put_in_is_valid(make_dataset: MakeDataset) -> None:
-    encoding = Encoding(implicit_vr=False, little_endian=True)
-    rows, _ = planted(encoding)
-    source = encoded(make_dataset())
-    at = source.index(b"\x10\x00\x10\x00PN")
-    result = released(
-        source[:at] + nested(b"".join(rows[tag] for tag in sorted(rows)), encoding, 1) + source[at:]
-    )
-    checked = []
-
-    def check(dataset: Dataset) -> None:
-        for element in dataset:
-            checked.append(element.tag)
-            if element.VR == "SQ":
-                for item in element.value:
-                    check(item)
-
-    config.settings.reading_validation_mode = config.RAISE
-    try:
-        check(pydicom.dcmread(BytesIO(result.content)))
-    finally:
-        config.settings.reading_validation_mode = config.WARN
-    assert len(checked) > 150

@@ -25,10 +25,16 @@ def test_dates_move_back(text: str, moved: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2018", "201806", "20180230", "20181301", "19010101", "19241231", "DOE", "2018-06-15"]
+    "text", ["", "20180230", "20181301", "201813", "19010101", "1924", "19241231", "DOE", "2018-06-15"]
 )
-def test_partial_invalid_and_early_dates_have_no_moved_form(text: str) -> None:
+def test_invalid_and_early_dates_have_no_moved_form(text: str) -> None:
     assert values.shifted_date(text, 7) is None
+
+
+@pytest.mark.parametrize(("text", "moved"), [("2018", "2017"), ("201806", "201706"), ("201801", "201701")])
+def test_partial_dates_move_and_stay_as_coarse(text: str, moved: str) -> None:
+    assert values.shifted_date(text, 364) == moved
+    assert values.shifted_date_time(text, 364) == moved
 
 
 @given(DATES, DATES, DAYS)
@@ -46,10 +52,10 @@ def test_intervals_and_weekdays_survive_the_shift(one: dt.date, other: dt.date, 
 @pytest.mark.parametrize(
     ("text", "moved"),
     [
-        ("20180615081530.123456+0800", "20180608081530.123456+0800"),
+        ("20180615081530.123456+0800", "20180608081530.123+0800"),
         ("2018061508", "2018060808"),
         ("20180615", "20180608"),
-        ("201806", None),
+        ("20180608", "20180601"),
         ("20180615DOE", None),
         ("20180615256060", None),
         ("19010101000000", None),
@@ -69,6 +75,22 @@ def test_what_is_no_time_does_not_stay(text: str) -> None:
     assert values.kept_time(text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("081530.123456", "081530.123"), ("081530.000001", "081530.000"), ("081530.500000", "081530.500000")],
+)
+def test_times_stay_to_the_millisecond(text: str, kept: str) -> None:
+    assert values.kept_time(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("age", "decade"),
+    [("058Y", "050Y"), ("58", "050Y"), ("009Y", "000Y"), ("011M", "000Y"), ("130M", "010Y"), ("101Y", "090Y"), ("Doe", None)],
+)
+def test_ages_become_decades(age: str, decade: str | None) -> None:
+    assert values.age_decade(age) == decade
+
+
 def test_only_offsets_from_utc_stay_as_zones() -> None:
     assert values.kept_zone("+0800") == "+0800"
     assert values.kept_zone("-0330") == "-0330"
@@ -84,6 +106,10 @@ def test_only_offsets_from_utc_stay_as_zones() -> None:
         ("THORAX_ap-left", "THORAX ap left"),
         ("Doe^Jane MRN-0042", ""),
         ("Chestnut Papa", ""),
+        ("Chest 2 views, MRN 4", "Chest 2 views"),
+        ("x-ray of Mr. Rao with Doe", "x-ray with"),
+        ("with Doe 2 of 3", ""),
+        ("Lungé 5 Th\xf4rax", ""),
     ],
 )
 def test_descriptions_keep_radiographic_words_only(text: str, kept: str) -> None:
