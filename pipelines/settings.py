@@ -14,6 +14,7 @@ from pydantic_settings import (
 from upath import UPath
 
 from pipelines.cohorts import Cohort, PhantomCohort
+from pipelines.dicom.confidentiality_options import Options
 from pipelines.records import UnusableInputError
 
 SETTINGS_FILE = "pdeseray.toml"
@@ -58,6 +59,10 @@ class Settings(BaseSettings):
         Of every training.
     recipe
         Fields of `pdeseray_model.config.Recipe` that differ from the profile's, for every training.
+    deidentification
+        Options of the confidentiality profile, for every cohort.
+    crosswalk
+        Whether the intake writes `crosswalks/<cohort>.csv` beside the key: original and new names.
     """
 
     model_config = SettingsConfigDict(
@@ -76,6 +81,8 @@ class Settings(BaseSettings):
     init: Literal["auto", "imagenet", "random"] = "auto"
     seed: int = 0
     recipe: dict[str, int | float | bool | str | None] = Field(default_factory=dict)
+    deidentification: Options = Field(default_factory=Options)
+    crosswalk: bool = False
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 
     @classmethod

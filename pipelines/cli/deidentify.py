@@ -2,13 +2,38 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from pipelines.dicom.intake_one import Objects
     from pipelines.dicom.release import Released
+
+
+_PROFILE_OPTIONS = {
+    "clean-descriptors": "Keep words of the radiographic vocabulary in descriptions; the default.",
+    "clean-structured-content": "Keep structured content, its texts reduced to that vocabulary.",
+    "clean-graphics": "Keep graphic annotations without their texts.",
+    "retain-patient-characteristics": "Keep sex, size, weight and the like, the age as a decade.",
+    "retain-device-identity": "Keep names and serial numbers of devices.",
+    "retain-institution-identity": "Keep names and addresses of institutions.",
+    "retain-uids": "Keep UIDs.",
+    "retain-safe-private": "Keep private attributes that the standard knows as safe.",
+}
+
+
+def _profile_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each option of the confidentiality profile (PS3.15 section E.3)."""
+    for name, text in reversed(_PROFILE_OPTIONS.items()):
+        function = click.option(f"--{name}/--no-{name}", default=None, help=text)(function)
+    return click.option(
+        "--dates",
+        type=click.Choice(["modified", "full", "removed"]),
+        help="Dates: moved by whole weeks (the default), kept as they are, or removed.",
+    )(function)
 
 
 @click.command(name="deidentify")
@@ -21,21 +46,37 @@ if TYPE_CHECKING:
     default=None,
     help="Folder of the identity key, made on first use; default: the secrets folder of the settings.",
 )
+@click.option(
+    "--objects",
+    type=click.Choice(["radiographs", "images", "all"]),
+    default="images",
+    show_default=True,
+    help="What to take in: projection radiographs; images of any kind but those that usually show names; all.",
+)
+@_profile_options
+@click.option(
+    "--crosswalk", is_flag=True, help="Write original and new names to crosswalk.csv beside the key."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     source: Path,
     destination: Path,
     *,
     workers: int | None,
     key: Path | None,
+    objects: "Objects",
+    crosswalk: bool,
     as_json: bool,
+    **options: str | bool | None,
 ) -> None:
-    """Write the radiographs below SRC to DST without identity, under new names.
+    """Write the images below SRC to DST without identity, under new names (DICOM PS3.15 Annex E).
 
-    Beside them stand deidentification_audit.csv (what was done to which attribute) and rejections.csv (what was
-    set aside, by keyed name, and why). Exit code 1 when anything was held or set aside.
+    An option of the profile that is not given is taken from the settings. Beside the images stand
+    deidentification_audit.csv (what was done to which attribute) and rejections.csv (what was set aside, by keyed
+    name, and why). Exit code 1 when anything was held or set aside.
     """
     import os
 
@@ -43,6 +84,7 @@ def command(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from pipelines.dicom.identity import Keyring
+    from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.release import release
     from pipelines.engine import LocalEngine
     from pipelines.settings import load_settings
@@ -64,9 +106,18 @@ def command(
             rate = f"{done / max(time.monotonic() - started, 1e-3):.1f} files/s"
             bar.update(task, description=label, completed=done, total=total, rate=rate)
 
-        engine = LocalEngine(workers or os.cpu_count() or 1, progress=show)
-        keyring = Keyring.open(key or load_settings().secrets)
-        released = release(source, destination, keyring=keyring, engine=engine)
+        settings = load_settings()
+        secrets = key or settings.secrets
+        # a flag that is not given leaves the setting as it is
+        chosen = {name: value for name, value in options.items() if value is not None}
+        released = release(
+            source,
+            destination,
+            keyring=Keyring.open(secrets),
+            secrets=secrets,
+            engine=LocalEngine(workers or os.cpu_count() or 1, progress=show, isolated=True),
+            terms=Terms(settings.deidentification.model_copy(update=chosen), objects, crosswalk),
+        )
     if as_json:
         print(json.dumps(_summary(released)))
     else:

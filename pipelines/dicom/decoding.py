@@ -58,7 +58,7 @@ def decode(dataset: Dataset) -> tuple[Pixels, str]:
     Parameters
     ----------
     dataset : Dataset
-        As `reading.read` returns it and `reading.require_radiograph` has passed it.
+        As `reading.read` returns it and `reading_admission.require_radiograph` has passed it.
 
     Returns
     -------

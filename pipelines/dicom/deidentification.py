@@ -47,7 +47,7 @@ def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -
     Parameters
     ----------
     dataset : Dataset
-        As `reading.read` returns it and `reading.require_radiograph` or `reading.require_image` has passed it.
+        As `reading.read` returns it and `reading_admission` has passed it.
     keyring : Keyring
         Makes the new names. Equal keys give equal bytes, in any process and at any time.
     options : Options

@@ -1,39 +1,35 @@
 """Taking files in: each is read once, de-identified, described and stored, or set aside with its reason.
 
-What belongs here: the fate of each file of a cohort. What does not: finding files (`sources`), and anything
-that needs pixels on a screen (`rendering`).
+What belongs here: the fate of each file of a cohort. What does not: finding files (`sources`), what is done with
+one of them (`intake_one`), and anything that needs pixels on a screen (`rendering`).
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from pipelines.dicom.contents import Content
-from pipelines.dicom.decoding import decode, decoder_versions, pixel_digest
-from pipelines.dicom.deidentification import deidentify
-from pipelines.dicom.headers import describe
-from pipelines.dicom.identity import Keyring
+from pipelines.dicom.decoding import decoder_versions
+from pipelines.dicom.identity import Keyring, Kind
+from pipelines.dicom.intake_one import DEFAULT_TERMS, ORIGINALS, STORE_FAULT, Outcome, Terms, take_in_one
 from pipelines.dicom.journal import Journal
-from pipelines.dicom.reading import MAX_FILE_BYTES, number_of, read, require_radiograph
 from pipelines.dicom.sources import SourceFile
 from pipelines.dicom.store import DicomStore
-from pipelines.dicom.withdrawal import names_of, withdrawn_on
+from pipelines.dicom.treatment import ACCESSION_CHARACTERS
+from pipelines.dicom.withdrawal import withdrawn_on
 from pipelines.engine import Engine
 from pipelines.lineage.code import code_version
-from pipelines.records import HELD_REASONS, Reason, RejectedError, Rejection, Row, UnusableInputError
+from pipelines.records import HELD_REASONS, Reason, Rejection, Row, UnusableInputError
 
 STAGE = "deidentified"
 _JOURNAL_BATCH = 32  # at most so many files are read again after a kill
-_STORE_FAULT = "store_fault"
 _WITHDRAWN = Rejection(Reason.WITHDRAWN, "consent was withdrawn: the file stays out wherever it lies")
-_Outcome: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,15 @@ class Intake:
         Rows of `deidentification_audit`: in how many radiographs each action was applied to an attribute.
     withdrawn
         Radiographs among the rejections that were withdrawn, with the day.
+    crosswalk
+        Original and new names, where the terms ask for them: (kind, original, new), sorted. It identifies.
     """
 
     instances: list[Row]
     audit: list[Row]
     rejections: list[Row]
     withdrawn: dict[str, date] = field(default_factory=dict)
+    crosswalk: list[tuple[str, str, str]] = field(default_factory=list, repr=False)
 
 
 def take_in(
@@ -65,6 +64,7 @@ def take_in(
     engine: Engine,
     journal: Path,
     withdrawn: Mapping[str, date] | None = None,
+    terms: Terms = DEFAULT_TERMS,
 ) -> Intake:
     """Take a cohort's files in.
 
@@ -84,6 +84,8 @@ def take_in(
         An SQLite file under the secrets folder. Files that it knows, unchanged and stored, are not read again.
     withdrawn : mapping of str to date
         Keyed names of radiographs, studies, patients or accessions that stay out, with the day.
+    terms : Terms
+        What may stay, and what is taken in.
 
     Returns
     -------
@@ -96,19 +98,23 @@ def take_in(
         When the store cannot be written to. What was done until then is kept.
     """
     withdrawn = withdrawn or {}
-    known = Journal(journal, _version(keyring))
-    outcomes: dict[str, _Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
+    known = Journal(journal, _version(keyring, terms))
+    outcomes: dict[str, Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
     here = store.present({outcome["store_key"] for outcome in outcomes.values() if "store_key" in outcome})
     pending = [one for one in sources if not _is_done(outcomes.get(one.source_key), here, withdrawn)]
     to_do = {one.source_key for one in pending}
     for source in sources:  # what a killed run left behind
         if source.source_key not in to_do:
             _discard_pulled(source, outcomes[source.source_key])
-    outcomes.update(_process(pending, keyring, store, engine=engine, journal=known, withdrawn=withdrawn))
-    return _fates(sources, outcomes, cohort_name, withdrawn)
+    work = partial(take_in_one, keyring=keyring, store=store, terms=terms, withdrawn=withdrawn)
+    outcomes.update(_process(pending, work, engine, known))
+    taken = _fates(sources, outcomes, cohort_name, withdrawn)
+    if terms.crosswalk:
+        taken.crosswalk.extend(_crosswalk(outcomes, keyring, terms))
+    return taken
 
 
-def _is_done(outcome: _Outcome | None, here: set[str], withdrawn: Mapping[str, date]) -> bool:
+def _is_done(outcome: Outcome | None, here: set[str], withdrawn: Mapping[str, date]) -> bool:
     """Return whether nothing has to be done with a file again."""
     if outcome is None or "reason" in outcome:
         return outcome is not None
@@ -117,81 +123,24 @@ def _is_done(outcome: _Outcome | None, here: set[str], withdrawn: Mapping[str, d
     return outcome.get("store_key") in here
 
 
-def take_in_one(
-    content: Content, *, keyring: Keyring, store: DicomStore, withdrawn: Mapping[str, date] | None = None
-) -> str:
-    """Read, de-identify, decode, describe and store one file.
-
-    Returns
-    -------
-    str
-        JSON: the instance's row, the store key, the digest of the source and the audit; or reason and detail
-        when the file's content sets it aside; or the keyed names alone when it was withdrawn; or why the store
-        could not take it.
-
-    Raises
-    ------
-    RejectedError
-        `unreadable` when the file could not be read at all: next time it may be.
-    """
-    try:
-        source = content.read(MAX_FILE_BYTES)
-    except RejectedError as error:
-        return _set_aside(error.reason, error.detail)
-    except OSError as error:
-        raise RejectedError(Reason.UNREADABLE, f"could not be read ({type(error).__name__})") from None
-    try:
-        dataset = read(source)
-        require_radiograph(dataset)
-        released = deidentify(dataset, keyring)
-        row = describe(dataset, released, keyring)
-        pixels, _ = decode(dataset)
-    except RejectedError as error:
-        return _set_aside(error.reason, error.detail)
-    if withdrawn_on(row, withdrawn or {}):
-        return json.dumps({"row": names_of(row)})
-    row["pixel_sha256"] = pixel_digest(pixels, number_of(dataset, "BitsStored") or 0)
-    try:
-        store_key = store.put(released.content)
-    except OSError as error:  # not the file's fault: nothing that follows could be stored either
-        return json.dumps({_STORE_FAULT: error.strerror or type(error).__name__})
-    return json.dumps(
-        {
-            "row": {**row, "study_date": row["study_date"] and row["study_date"].isoformat()},
-            "store_key": store_key,
-            "source_sha256": hashlib.sha256(source).hexdigest(),
-            "audit": sorted(released.audit, key=str),
-        }
-    )
-
-
-def _set_aside(reason: Reason, detail: str) -> str:
-    return json.dumps({"reason": str(reason), "detail": detail})
-
-
-def _version(keyring: Keyring) -> str:
-    """Return a digest of what makes outcomes: this room's code, the decoders, the key."""
-    parts = [code_version(__name__), decoder_versions(), keyring.key_of("source", "which key is this")]
+def _version(keyring: Keyring, terms: Terms) -> str:
+    """Return a digest of what makes outcomes: this room's code, the decoders, the key, the terms."""
+    key = keyring.key_of("source", "which key is this")
+    parts = [code_version(__name__), decoder_versions(), key, repr(terms)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _process(
-    pending: Sequence[SourceFile],
-    keyring: Keyring,
-    store: DicomStore,
-    *,
-    engine: Engine,
-    journal: Journal,
-    withdrawn: Mapping[str, date],
-) -> dict[str, _Outcome]:
+    pending: Sequence[SourceFile], work: Callable[[Content], str], engine: Engine, journal: Journal
+) -> dict[str, Outcome]:
     """Work through files in parallel, noting each batch in the journal as soon as it is done."""
     results = engine.map(
-        partial(take_in_one, keyring=keyring, store=store, withdrawn=withdrawn),
+        work,
         [source.content for source in pending],
         label="de-identifying radiographs",
         unexpected=Reason.UNREADABLE,
     )
-    done: dict[str, _Outcome] = {}
+    done: dict[str, Outcome] = {}
     pairs = zip(pending, results, strict=True)
     for batch in _batches(pairs):
         fates = [(source, result, _fate(result)) for source, result in batch]
@@ -199,7 +148,7 @@ def _process(
         journal.record(
             (source, result)
             for source, result, fate in fates
-            if isinstance(result, str) and _STORE_FAULT not in fate
+            if isinstance(result, str) and STORE_FAULT not in fate
         )
         for source, result, fate in fates:
             _require_stored(fate)
@@ -209,23 +158,23 @@ def _process(
     return done
 
 
-def _fate(result: str | Rejection) -> _Outcome:
+def _fate(result: str | Rejection) -> Outcome:
     if isinstance(result, Rejection):
         return {"reason": str(result.reason), "detail": result.detail}
-    outcome: _Outcome = json.loads(result)
+    outcome: Outcome = json.loads(result)
     return outcome
 
 
-def _require_stored(outcome: _Outcome) -> None:
-    if _STORE_FAULT in outcome:
+def _require_stored(outcome: Outcome) -> None:
+    if STORE_FAULT in outcome:
         raise UnusableInputError(
             expected="a store that takes de-identified files",
-            found=f"it cannot be written to: {outcome[_STORE_FAULT]}",
+            found=f"it cannot be written to: {outcome[STORE_FAULT]}",
             remedy="make room or allow writing, and run again: what was taken in until now is kept",
         )
 
 
-def _discard_pulled(source: SourceFile, outcome: _Outcome) -> None:
+def _discard_pulled(source: SourceFile, outcome: Outcome) -> None:
     """Remove a file that was pulled from a PACS once its outcome is noted; one that waits for a person stays."""
     if source.is_pulled and outcome.get("reason") not in HELD_REASONS:
         source.path.unlink(missing_ok=True)
@@ -240,7 +189,7 @@ def _batches(
 
 def _fates(
     sources: Sequence[SourceFile],
-    outcomes: Mapping[str, _Outcome],
+    outcomes: Mapping[str, Outcome],
     cohort_name: str,
     withdrawn: Mapping[str, date],
 ) -> Intake:
@@ -279,7 +228,23 @@ def _fates(
     return taken
 
 
-def _clash(outcome: _Outcome, files: set[str], pixels_of: Mapping[str, str]) -> Rejection | None:
+def _crosswalk(outcomes: Mapping[str, Outcome], keyring: Keyring, terms: Terms) -> list[tuple[str, str, str]]:
+    """Return (kind, original, new) of every identifier that files which were taken in name."""
+    named: set[tuple[Kind, str]] = set()
+    for outcome in outcomes.values():
+        originals = outcome.get("originals", {})
+        named.update((ORIGINALS[keyword], text) for keyword, text in originals.items() if text)
+    found: list[tuple[str, str, str]] = []
+    for kind, text in sorted(named):
+        key = keyring.key_of(kind, text)
+        stays = terms.options.retain_uids and kind in ("study", "series")
+        found.append(
+            (kind, text, text if stays else key[:ACCESSION_CHARACTERS] if kind == "accession" else key)
+        )
+    return found
+
+
+def _clash(outcome: Outcome, files: set[str], pixels_of: Mapping[str, str]) -> Rejection | None:
     """Return why a file is set aside, in itself or beside those before it."""
     if "reason" in outcome:
         return Rejection(Reason(outcome["reason"]), outcome["detail"])

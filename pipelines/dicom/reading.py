@@ -1,7 +1,7 @@
 """Reading DICOM files that nobody vouches for: bounded before anything is allocated, or set aside.
 
-What belongs here: from a file's bytes to a data set of a single-frame grey radiograph whose elements are
-still undecoded. What does not: changing it, and decoding its pixels.
+What belongs here: from a file's bytes to a data set whose elements are still undecoded. What does not: which data
+sets are taken in (`reading_admission`), changing them, and decoding their pixels.
 """
 
 import contextlib
@@ -27,21 +27,8 @@ from pipelines.records import Reason, RejectedError
 MAX_FILE_BYTES = 256 * 2**20
 """Four times the largest radiograph in use (43 cm at 0.1 mm, 16 bit: 37 MB), rounded up."""
 MAX_INFLATED_BYTES = 256 * 2**20
-MAX_PIXELS = 64 * 2**20
-"""8192 x 8192: no detector for chest radiographs comes near it."""
 MAX_DEPTH = 16
 """Sequences in sequences; structured reports, the deepest objects in use, stay below ten."""
-
-MODALITIES = frozenset(["CR", "DX", "RG"])
-"""Computed, digital and film-based projection radiography (PS3.3 section C.7.3.1.1.1)."""
-SOP_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.1": "CR",
-    "1.2.840.10008.5.1.4.1.1.1.1": "DX",
-    "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",  # for processing
-    "1.2.840.10008.5.1.4.1.1.7": "",  # Secondary Capture says nothing of the modality: the SIIM files are it
-    "1.2.840.10008.5.1.4.1.1.7.2": "",  # multi-frame grey byte and word Secondary Capture, with one frame
-    "1.2.840.10008.5.1.4.1.1.7.3": "",
-}
 
 PIXEL_DATA = 0x7FE00010
 IMAGE_DATA = frozenset([0x7FE00008, 0x7FE00009, PIXEL_DATA])
@@ -117,33 +104,6 @@ def read(source: bytes) -> Dataset:
             ) from None
 
 
-def require_radiograph(dataset: Dataset) -> None:
-    """Check that a data set is a single grey frame of a projection radiograph, of a size that may be decoded.
-
-    Raises
-    ------
-    RejectedError
-        `not_an_image`, `not_a_radiograph`, `unreadable` (attributes missing) or `too_large`.
-    """
-    if PIXEL_DATA not in dataset:
-        raise RejectedError(Reason.NOT_AN_IMAGE, f"holds no pixel data ({_class_name(dataset)})")
-    sop_class = text_of(dataset, "SOPClassUID")
-    modality = text_of(dataset, "Modality") or SOP_CLASSES.get(sop_class, "")
-    if modality not in MODALITIES or sop_class not in SOP_CLASSES:
-        raise RejectedError(
-            Reason.NOT_A_RADIOGRAPH,
-            f"expected modality CR, DX or RG, found {_class_name(dataset)}",
-        )
-    if not text_of(dataset, "SOPInstanceUID"):
-        raise RejectedError(Reason.UNREADABLE, "has no SOP Instance UID")
-    frames = number_of(dataset, "NumberOfFrames")
-    if frames is not None and frames > 1:
-        raise RejectedError(Reason.NOT_A_RADIOGRAPH, f"holds {frames} frames, expected one")
-    if not text_of(dataset, "PhotometricInterpretation").startswith("MONOCHROME"):
-        raise RejectedError(Reason.NOT_A_RADIOGRAPH, "is not a MONOCHROME1 or MONOCHROME2 image")
-    _require_size(dataset)
-
-
 def element_of(dataset: Dataset, keyword: str) -> DataElement | None:
     """Return a decoded copy of an element, None when it is absent; the data set keeps the raw one."""
     tag = tag_for_keyword(keyword)
@@ -179,25 +139,6 @@ def number_of(dataset: Dataset, keyword: str) -> int | None:
     """Return a whole number, or None when the attribute is absent, empty, several or no number."""
     text = text_of(dataset, keyword)
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else None  # noqa: PLR2004 - a 32-bit count
-
-
-def _require_size(dataset: Dataset) -> None:
-    found = {name: number_of(dataset, name) for name in ("Rows", "Columns", "BitsAllocated", "BitsStored")}
-    missing = [name for name, value in found.items() if not value]
-    if missing:
-        raise RejectedError(Reason.UNREADABLE, f"has no usable {', '.join(missing)}")
-    pixels = (found["Rows"] or 0) * (found["Columns"] or 0)
-    if pixels > MAX_PIXELS:
-        raise RejectedError(
-            Reason.TOO_LARGE, f"claims {pixels} pixels, at most {MAX_PIXELS} are a radiograph"
-        )
-
-
-def _class_name(dataset: Dataset) -> str:
-    """Name what a data set is in the standard's own words, never in the file's."""
-    with quietly():
-        name = UID(text_of(dataset, "SOPClassUID")).name
-    return name if name.endswith("Storage") or " Storage - " in name else "an object of unknown class"
 
 
 def _parse(source: bytes) -> Dataset:

@@ -4,6 +4,7 @@ What belongs here: what `pdeseray deidentify` does. What does not: how it is ask
 """
 
 import csv
+import hashlib
 import os
 import shutil
 import time
@@ -17,7 +18,9 @@ from upath import UPath
 
 from pipelines.cohorts import Cohort
 from pipelines.dicom.identity import Keyring
+from pipelines.dicom.identity_crosswalk import write_crosswalk
 from pipelines.dicom.intake import take_in
+from pipelines.dicom.intake_one import Terms
 from pipelines.dicom.sources import list_sources
 from pipelines.dicom.store import DicomStore
 from pipelines.engine import Engine
@@ -40,35 +43,50 @@ class Released:
     seconds: float
 
 
-def release(source: Path, destination: Path, *, keyring: Keyring, engine: Engine) -> Released:
-    """De-identify the radiographs below a folder.
+def release(
+    source: Path,
+    destination: Path,
+    *,
+    keyring: Keyring,
+    secrets: Path,
+    engine: Engine,
+    terms: Terms,
+) -> Released:
+    """De-identify the objects below a folder.
 
     Parameters
     ----------
     source : Path
         A folder, at any depth and with any file names, or one file.
     destination : Path
-        Gets `<new SOP Instance UID>.dcm` for each radiograph, `deidentification_audit.csv` (tag, keyword, action
-        and the number of radiographs) and `rejections.csv` (keyed name of the file, reason, detail). Files of an
+        Gets `<keyed SOP Instance UID>.dcm` for each object, `deidentification_audit.csv` (tag, keyword, action and
+        the number of objects) and `rejections.csv` (keyed name of the file, reason, detail). Files of an
         earlier run are replaced; nothing is visible half-written.
     keyring : Keyring
         The same key gives the same bytes.
+    secrets : Path
+        Folder of the key. What names originals stands here: the journal while files are taken in, and
+        `crosswalk.csv` where the terms ask for it.
     engine : Engine
         Works on several files at once.
+    terms : Terms
+        What may stay, and what is taken in.
 
     Raises
     ------
     UnusableInputError
-        When there is nothing to read, or the destination lies in the source.
+        When there is nothing to read, the destination lies in the source, or the key in the destination.
     """
     started = time.monotonic()
-    _require_apart(source, destination)
+    _require_apart(source, destination, secrets)
     cohort = Cohort(name="folder", role="finetune", radiographs=(str(source),))
     sources = list_sources(cohort, keyring)
     _make_folder(destination)
     unfinished = destination / _UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
     store = DicomStore(UPath(unfinished / "store"))
+    journal = secrets / "journals" / f"folder-{_digest(destination)}.sqlite"
+    _forget(journal)
     try:
         intake = take_in(
             sources,
@@ -76,15 +94,19 @@ def release(source: Path, destination: Path, *, keyring: Keyring, engine: Engine
             keyring=keyring,
             store=store,
             engine=engine,
-            journal=unfinished / "journal.sqlite",
+            journal=journal,
+            terms=terms,
         )
         for row in intake.instances:
             target = destination / f"{row['radiograph_id']}.dcm"
             Path(str(store.path(row["store_key"]))).replace(target)
         _write_csv(destination / "deidentification_audit.csv", _AUDIT_COLUMNS, intake.audit)
         _write_csv(destination / "rejections.csv", _REJECTION_COLUMNS, intake.rejections)
+        if terms.crosswalk:
+            write_crosswalk(secrets / "crosswalk.csv", intake.crosswalk)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        _forget(journal)
     reasons = Counter(row["reason"] for row in intake.rejections)
     held = sum(n for reason, n in reasons.items() if Reason(reason) in HELD_REASONS)
     return Released(
@@ -97,7 +119,22 @@ def release(source: Path, destination: Path, *, keyring: Keyring, engine: Engine
     )
 
 
-def _require_apart(source: Path, destination: Path) -> None:
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+
+
+def _forget(journal: Path) -> None:
+    for one in journal.parent.glob(f"{journal.name}*"):
+        one.unlink()
+
+
+def _require_apart(source: Path, destination: Path, secrets: Path) -> None:
+    if secrets.resolve().is_relative_to(destination.resolve()):
+        raise UnusableInputError(
+            expected="the key's folder outside the destination",
+            found="it lies in DST",
+            remedy="name another folder with --key: whoever gets the data would get the key with them",
+        )
     if destination.resolve().is_relative_to(source.resolve()):
         raise UnusableInputError(
             expected="a destination outside the source",

@@ -21,9 +21,9 @@ from pipelines.dicom.reading import (
     number_of,
     quietly,
     read,
-    require_radiograph,
     text_of,
 )
+from pipelines.dicom.reading_admission import require_radiograph
 from pipelines.dicom.store import DicomStore
 from pipelines.engine import Engine
 from pipelines.lake.shards import ShardSet
@@ -77,7 +77,7 @@ def render(content: bytes, size_px: int) -> Rendered:
     Raises
     ------
     RejectedError
-        As `reading.read`, `reading.require_radiograph` and `decoding.decode` do.
+        As `reading.read`, `reading_admission.require_radiograph` and `decoding.decode` do.
     """
     dataset = read(content)
     require_radiograph(dataset)

@@ -13,7 +13,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from pipelines.dicom.encoding import Encoding
-from pipelines.dicom.reading import number_of
+from pipelines.dicom.reading import number_of, text_of
 
 _UNDEFINED = 0xFFFFFFFF
 _WORD_BITS = 16
@@ -74,8 +74,7 @@ def _clean_native(value: bytes, dataset: Dataset, encoding: Encoding, *, is_sign
 
 def _is_subsampled(dataset: Dataset) -> bool:
     """Return whether chrominance takes fewer bytes than samples say."""
-    element = dataset.get_item(0x00280004) if 0x00280004 in dataset else None
-    return element is not None and b"422" in (getattr(element, "value", b"") or b"")
+    return "422" in text_of(dataset, "PhotometricInterpretation")
 
 
 def _fits_padding(dataset: Dataset, stored: int) -> bool:
@@ -124,9 +123,7 @@ def _clean_fragments(value: bytes, frames: int) -> bytes:
         if offset in old_starts
     ]
     new_table = struct.pack(f"<{frames}L", *offsets) if 1 < frames == len(offsets) else b""
-    return b"".join(
-        struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in (new_table, *cleaned)
-    )
+    return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in (new_table, *cleaned))
 
 
 def _items(value: bytes) -> Iterator[bytes]:

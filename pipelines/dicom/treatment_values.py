@@ -19,8 +19,7 @@ from pipelines.dicom.reading import text_of
 _CHARACTER_SET = 0x00080005
 # Look-up tables, palettes: without them the picture is another one
 _TABLES_OF_NUMBERS = frozenset(
-    [0x00283006, 0x00281408, *range(0x00281101, 0x00281105), *range(0x00281201, 0x00281205)]
-    + [*range(0x00281221, 0x00281224)]
+    [0x00283006, 0x00281408, *range(0x00281201, 0x00281205), *range(0x00281221, 0x00281224)]
 )
 # UIDs of code tables, not of anything in the hospital
 _CODING_UIDS = frozenset([0x0008010C, 0x00080117, 0x00080118])
@@ -93,23 +92,27 @@ def banded(attribute: Attribute, rule: Rule) -> Treated:
 
 def unlisted(attribute: Attribute, keyring: Keyring, shift_days: int, options: Options) -> Treated:
     """Keep what the profile does not name, or make it safe."""
+    treated = _REMOVED
     if attribute.vr in ("DA", "DT", "TM"):
-        if options.dates == "full":
-            return Treated(attribute.value)
-        return _moved(attribute, shift_days, None) if options.dates == "modified" else _EMPTIED
-    if attribute.vr == "UI":
-        if attribute.tag in _CODING_UIDS or options.retain_uids:
-            return Treated(attribute.value)
-        return _keyed(attribute, keyring)
-    if attribute.tag == _CHARACTER_SET:
-        is_known = all(text in python_encoding for text in attribute.texts)
-        return Treated(attribute.value) if is_known else _REMOVED
-    if attribute.vr in _KEPT_VRS or attribute.tag in _TABLES_OF_NUMBERS:
+        treated = _unlisted_date(attribute, shift_days, options)
+    elif attribute.vr == "UI":
+        is_kept = attribute.tag in _CODING_UIDS or options.retain_uids
+        treated = Treated(attribute.value) if is_kept else _keyed(attribute, keyring)
+    elif attribute.tag == _CHARACTER_SET:
+        if all(text in python_encoding for text in attribute.texts):
+            treated = Treated(attribute.value)
+    elif attribute.vr in _KEPT_VRS or attribute.tag in _TABLES_OF_NUMBERS:
+        treated = Treated(attribute.value)
+    elif attribute.vr in _FREE_TEXT_VRS and options.clean_descriptors:
+        words = values.cleaned_description(" ".join(attribute.texts))
+        treated = Treated(words.encode(), Action.CLEANED) if words else _REMOVED
+    return treated
+
+
+def _unlisted_date(attribute: Attribute, shift_days: int, options: Options) -> Treated:
+    if options.dates == "full":
         return Treated(attribute.value)
-    if attribute.vr in _FREE_TEXT_VRS:
-        words = values.cleaned_description(" ".join(attribute.texts)) if options.clean_descriptors else ""
-        return Treated(words.encode(), Action.CLEANED) if words else _REMOVED
-    return _REMOVED
+    return _moved(attribute, shift_days, None) if options.dates == "modified" else _EMPTIED
 
 
 def cleaned(

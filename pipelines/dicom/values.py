@@ -22,7 +22,10 @@ _DATE_TIME = re.compile(
 _ZONE = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
 _AGE = re.compile(r"(\d{1,3})([DWMY]?)")
 # Whole words: not the ASCII part of a word with accents or digits. A lone digit counts views.
-_WORD = re.compile(r"(?<![^\W_])(?:x[- ]ray(?![^\W_])|[a-z]+(?![^\W_])|[1-9](?= ?(?:view|projection|image|film)s?\b))", re.I)
+_WORD = re.compile(
+    r"(?<![^\W_])(?:x[- ]ray(?![^\W_])|[a-z]+(?![^\W_])|[1-9](?= ?(?:view|projection|image|film)s?\b))",
+    re.IGNORECASE,
+)
 # Beyond milliseconds a time of day tells one exposure from all others, and no device measures it
 _FINER_THAN_MILLISECONDS = re.compile(r"(?<=\.\d{3})\d*[1-9]\d*$")
 _FULL_DATE_CHARACTERS = 8

@@ -36,14 +36,19 @@ class LocalEngine:
 
     A worker that dies (out of memory, a crash in a C library) costs only the item that killed it: what was
     in flight is run again item by item, each in a process of its own, to find out which one it was.
+
+    `isolated`: one worker is a process of its own too, so that an item that kills its process ends nothing else.
     """
 
-    def __init__(self, workers: int = 1, *, progress: ProgressSink | None = None) -> None:
+    def __init__(
+        self, workers: int = 1, *, progress: ProgressSink | None = None, isolated: bool = False
+    ) -> None:
         if workers < 1:
             raise UnusableInputError(
                 expected="at least one worker", found=str(workers), remedy="set workers to 1 or more"
             )
         self.workers = workers
+        self._isolated = isolated
         self._progress: ProgressSink = progress or _silent
 
     def __repr__(self) -> str:
@@ -60,7 +65,7 @@ class LocalEngine:
         """See ``Engine.map``."""
         total = len(items)
         outcomes: Iterator[R | Rejection]
-        if self.workers == 1 or total <= 1:
+        if not self._isolated and (self.workers == 1 or total <= 1):
             outcomes = (_outcome(function, item, unexpected) for item in items)
         else:
             outcomes = self._in_processes(function, items, unexpected)

@@ -101,7 +101,11 @@ def test_rows_that_the_2024b_table_lacks_take_no_option() -> None:
         (0x0020000D, DX, Action.KEYED),
         (0x00080023, DX, Action.EMPTIED),  # Z/D: Content Date is of type 2C in DX, 1 in an enhanced CT
         (0x00080023, "1.2.840.10008.5.1.4.1.1.2.1", Action.REPLACED),
-        (0x00700082, "1.2.840.10008.5.1.4.1.1.11.1", Action.REPLACED),  # X of type 1: a dummy, or no such object
+        (
+            0x00700082,
+            "1.2.840.10008.5.1.4.1.1.11.1",
+            Action.REPLACED,
+        ),  # X of type 1: a dummy, or no such object
         (0x00700082, DX, Action.REMOVED),
         (0x00400555, "1.2.3", Action.REMOVED),  # of no known class
     ],

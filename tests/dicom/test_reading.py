@@ -14,7 +14,8 @@ from pipelines.dicom.decoding import decode
 from pipelines.dicom.deidentification import deidentify
 from pipelines.dicom.encoding import DEFLATED_LITTLE, EXPLICIT_LITTLE, Encoding, part10
 from pipelines.dicom.identity import Keyring
-from pipelines.dicom.reading import PIXEL_DATA, number_of, read, require_radiograph, text_of
+from pipelines.dicom.reading import PIXEL_DATA, number_of, read, text_of
+from pipelines.dicom.reading_admission import require_radiograph
 from pipelines.dicom.rendering import render
 from pipelines.records import Reason, RejectedError
 

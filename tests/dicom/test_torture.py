@@ -43,7 +43,7 @@ def left(one: torture.Torture, *contents: bytes) -> list[str]:
 
 @pytest.mark.parametrize("implicit", [False, True], ids=["explicit", "implicit"])
 @pytest.mark.parametrize("name", CLASSES)
-def test_no_token_is_left_at_any_place(name: str, implicit: bool) -> None:  # noqa: FBT001 - a parameter of a test
+def test_no_token_is_left_at_any_place(name: str, implicit: bool) -> None:
     one = torture.make(implicit=implicit, sop_class=CLASSES[name])
     assert len(one.tokens) > 1850
     result, told = released(one)
@@ -88,7 +88,9 @@ def test_an_option_that_retains_says_so_and_keeps_what_it_names(options: Options
     one = torture.make()
     result, _ = released(one, options)
     # moved dates may meet other tokens where all dates are shown
-    places = [place for place in left(one, result.content) if " DA," not in place and not place.startswith("DA,")]
+    places = [
+        place for place in left(one, result.content) if " DA," not in place and not place.startswith("DA,")
+    ]
     assert any(stays in place for place in places)
     assert not any("private" in place or " PN," in place for place in places)
 
@@ -97,7 +99,9 @@ def test_an_option_that_retains_says_so_and_keeps_what_it_names(options: Options
 def test_comments_of_code_streams_go_and_the_picture_stays(format_: str, comment: bytes) -> None:
     buffer = BytesIO()
     picture = Image.linear_gradient("L").resize((8, 8))
-    picture.save(buffer, format_, **({"comment": comment} if format_ == "JPEG" else {"comment": "Doe", "no_jp2": True}))
+    picture.save(
+        buffer, format_, **({"comment": comment} if format_ == "JPEG" else {"comment": "Doe", "no_jp2": True})
+    )
     stream = buffer.getvalue() + b"Doe, after the end"
     assert stream.count(b"Doe") == 2
     one = torture.make(encapsulated=stream)

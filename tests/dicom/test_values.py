@@ -85,7 +85,15 @@ def test_times_stay_to_the_millisecond(text: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     ("age", "decade"),
-    [("058Y", "050Y"), ("58", "050Y"), ("009Y", "000Y"), ("011M", "000Y"), ("130M", "010Y"), ("101Y", "090Y"), ("Doe", None)],
+    [
+        ("058Y", "050Y"),
+        ("58", "050Y"),
+        ("009Y", "000Y"),
+        ("011M", "000Y"),
+        ("130M", "010Y"),
+        ("101Y", "090Y"),
+        ("Doe", None),
+    ],
 )
 def test_ages_become_decades(age: str, decade: str | None) -> None:
     assert values.age_decade(age) == decade

@@ -38,7 +38,8 @@ def rows() -> list[tuple[int, str]]:
     """Return tag and basic action of each row that stands in a data set; a repeating group's first one."""
     found = [(row["tag"], row["basic"]) for row in profile_rows()]
     tags = [
-        (int((tag[1:5] + tag[6:10]).replace("xxxx", "3000").replace("xx", "00"), 16), basic) for tag, basic in found
+        (int((tag[1:5] + tag[6:10]).replace("xxxx", "3000").replace("xx", "00"), 16), basic)
+        for tag, basic in found
     ]
     return sorted((tag, basic) for tag, basic in tags if tag >> 16 >= 8)
 
@@ -118,13 +119,18 @@ def make(*, implicit: bool = False, sop_class: str = DX, encapsulated: bytes | N
     top[KEPT_SEQUENCE] = deep
     top[0x00190010] = writer.element(0x00190010, "LO", b"ACME 1.1")
     top[0x00191001] = writer.sequence(0x00191001, writer.sequence(0x00191002, in_private))
-    top[0x0019FFFF] = _private(writer, torture, numbers, "private", 0x0021)  # elements of later groups follow it
+    top[0x0019FFFF] = _private(
+        writer, torture, numbers, "private", 0x0021
+    )  # elements of later groups follow it
     top |= _described(writer, sop_class)
     elements = b"".join(top[tag] for tag in sorted(top) if tag < PIXEL_DATA)
     if encapsulated is None:
         pixels = writer.element(PIXEL_DATA, "OW", bytes(128) + _next(torture, numbers, "after the last row"))
     else:
-        table, fragment = _next(torture, numbers, "offset table"), encapsulated + b"\0" * (len(encapsulated) % 2)
+        table, fragment = (
+            _next(torture, numbers, "offset table"),
+            encapsulated + b"\0" * (len(encapsulated) % 2),
+        )
         items = [struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in (table, fragment)]
         value = b"".join([*items, struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)])
         pixels = writer.element(PIXEL_DATA, "OB", value, 0xFFFFFFFF)

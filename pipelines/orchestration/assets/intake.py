@@ -37,7 +37,11 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="De-identified DICOM in the store, a row for each radiograph, and what was removed.",
             inputs=(f"{name}/sources",),
             modules=("pipelines.dicom.intake",),
-            configuration={"decoders": decoder_versions()},
+            configuration={
+                "decoders": decoder_versions(),
+                "options": house.settings.deidentification.model_dump(mode="json"),
+                "crosswalk": house.settings.crosswalk,
+            },
             libraries=("pydicom", "numpy"),
             outside=partial(_key_and_withdrawals, house, cohort),
             run=partial(_deidentify, cohort),
@@ -123,7 +127,9 @@ def _take_inventory(cohort: Cohort, work: Work) -> Output:
 
 
 def _deidentify(cohort: Cohort, work: Work) -> Output:
+    from pipelines.dicom.identity_crosswalk import write_crosswalk
     from pipelines.dicom.intake import take_in
+    from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.sources import recorded
 
     house, name = work.house, cohort.name
@@ -142,7 +148,10 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
         engine=house.engine,
         journal=house.journal(cohort),
         withdrawn=withdrawn,
+        terms=Terms(house.settings.deidentification, crosswalk=house.settings.crosswalk),
     )
+    if house.settings.crosswalk:
+        write_crosswalk(house.settings.secrets / "crosswalks" / f"{name}.csv", taken.crosswalk)
     instances = house.lake.write("instances", name, taken.instances)
     house.lake.write("deidentification_audit", name, taken.audit)
     rejections = house.lake.write("rejections", f"{name}.deidentified", taken.rejections)
