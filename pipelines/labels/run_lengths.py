@@ -98,20 +98,18 @@ def decode_siim(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str = 
     RunLengthError
         Not integers, an odd count, a negative gap, a length below 1, or a run past the last pixel.
     """
-    return mask_of(*siim_to_runs(text, shape, where=where), shape)
+    values, left = _checked_siim(text, shape, where)
+    counts = np.append(values, left)  # background and foreground by turns: what the text says already
+    colours = np.zeros(len(counts), np.uint8)
+    colours[1::2] = 1
+    return np.repeat(colours, counts).reshape(shape, order="F")
 
 
 def siim_to_runs(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str = "mask") -> Runs:
     """Read SIIM's relative text as runs, runs that touch joined; parameters and errors as `decode_siim`."""
-    values = _pairs(text, where)
+    values, _ = _checked_siim(text, shape, where)
     gaps, lengths = values[0::2], values[1::2]
-    if not len(values):
-        return Runs(gaps, lengths)
-    reach = np.cumsum(values)
-    # These few numbers see everything that can be wrong; what it is, and where, is found out only then.
-    if values.min() < 0 or lengths.min() < 1 or max(values.max(), reach[-1]) > _size(shape):
-        _explain_siim(gaps, lengths, shape, where)
-    runs = Runs(reach[0::2], lengths)
+    runs = Runs(np.cumsum(values)[0::2], lengths)
     return runs if gaps[1:].min(initial=1) > 0 else _joined(*runs)
 
 
@@ -321,6 +319,19 @@ def _pairs(text: str, where: str) -> Integers:
             "look whether the line was cut"
         )
     return values
+
+
+def _checked_siim(text: str, shape: tuple[int, int], where: str) -> tuple[Integers, int]:
+    """Read SIIM's pairs and the pixels left after the last; raise when they say no mask."""
+    values = _pairs(text, where)
+    if not len(values):
+        return values, _size(shape)
+    # These few numbers see everything that can be wrong; what it is, and where, is found out only then. None above
+    # the size, no sum of them can wrap around unseen: a text of that many numbers would not fit into memory.
+    left = _size(shape) - int(values.sum())
+    if left < 0 or values.min() < 0 or values[1::2].min() < 1 or values.max() > _size(shape):
+        _explain_siim(values[0::2], values[1::2], shape, where)
+    return values, left
 
 
 def _explain_siim(gaps: Integers, lengths: Integers, shape: tuple[int, int], where: str) -> None:
