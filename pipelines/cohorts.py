@@ -16,9 +16,44 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["siim", "readers"]
-    """``siim``: one CSV of run lengths; ``readers``: a folder with a sub-folder of PNG masks per reader."""
+    format: Literal["siim", "readers", "groundtruth", "coco", "labelstudio", "dicom_seg"]
+    """``siim``: one CSV of run lengths; ``readers``: a folder with a sub-folder of PNG masks per reader;
+    ``groundtruth``: SageMaker Ground Truth's output; ``coco``: a JSON a reader; ``labelstudio``: JSON exports;
+    ``dicom_seg``: DICOM segmentations."""
     path: str
+
+
+class Consensus(BaseModel):
+    """How several readers become one reference standard.
+
+    Attributes
+    ----------
+    method
+        ``majority``: pixels that more than half of the readers marked; ``staple``: SimpleITK's STAPLE;
+        ``reader``: what `reader` drew.
+    reader
+        The reader whose masks are the standard, by the name that the label files give; with ``reader`` only.
+    adjudicator
+        The name under which label files hold adjudications. It is no reader: it settles what readers disagree about.
+    dice_bound
+        Pairwise Dice below which readers disagree about where it is.
+    area_share
+        Share of a pixel's area from which it is marked when a mask is reduced to 1,024².
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["majority", "staple", "reader"] = "majority"
+    reader: str | None = None
+    adjudicator: str = Field(default="adjudication", min_length=1)
+    dice_bound: float = Field(default=0.5, ge=0, le=1)
+    area_share: float = Field(default=0.5, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _names_its_reader(self) -> Self:
+        if (self.method == "reader") != (self.reader is not None):
+            raise ValueError('`reader` names the reader of the method "reader", and goes with no other')
+        return self
 
 
 class PhantomCohort(BaseModel):
@@ -62,8 +97,12 @@ class Cohort(BaseModel):
         Folders, at any depth and with any file extension.
     pacs
         What the nightly job pulls from a PACS for this cohort.
-    labels, reports, patient_map
-        The readers' annotations; a CSV ``accession|uid,diagnosis``; a CSV ``ImageId,PatientId``.
+    labels, more_labels
+        The readers' annotations, and any others that came later or from another tool (an adjudication, for one).
+    consensus
+        How several readers become one reference standard.
+    reports, patient_map
+        A CSV ``accession|uid,diagnosis``; a CSV ``ImageId,PatientId``.
     official_test
         Folder names inside `radiographs`, or list files, whose radiographs are the published test set.
     phantom
@@ -77,6 +116,8 @@ class Cohort(BaseModel):
     radiographs: tuple[str, ...] = ()
     pacs: PacsSelection | None = None
     labels: Labels | None = None
+    more_labels: tuple[Labels, ...] = ()
+    consensus: Consensus = Consensus()
     reports: str | None = None
     patient_map: str | None = None
     official_test: tuple[str, ...] = ()
@@ -90,6 +131,11 @@ class Cohort(BaseModel):
                 "`phantom` where it is to be made"
             )
         return self
+
+    @property
+    def all_labels(self) -> tuple[Labels, ...]:
+        """Every place of its labels."""
+        return (*((self.labels,) if self.labels else ()), *self.more_labels)
 
     @property
     def is_phantom(self) -> bool:

@@ -6,14 +6,16 @@ from several readers is decided in ``consensus``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
 from pipelines.dicom.identity import Keyring, Kind, key_of
-from pipelines.labels.readers import DrawnMask, Reading, find_readings, read_mask
-from pipelines.labels.reports import read_reports
+from pipelines.labels import coco, dicom_seg, ground_truth, label_studio, readers
+from pipelines.labels.readings import Draw, DrawnMask, Reading, ReadingFault
+from pipelines.labels.reports import Report, read_reports
 from pipelines.labels.run_lengths import EMPTY, runs_to_siim
 from pipelines.labels.siim import read_siim
 from pipelines.records import Reason, Rejection, Row, UnusableInputError
@@ -24,7 +26,17 @@ if TYPE_CHECKING:
     from pipelines.cohorts import Cohort
     from pipelines.engine import Engine
 
+Adapter = Callable[[UPath], tuple[list[Reading], list[ReadingFault]]]
+
 STAGE = "annotations"
+ADAPTERS: dict[str, Adapter] = {
+    "readers": readers.find_readings,
+    "groundtruth": ground_truth.find_readings,
+    "coco": coco.find_readings,
+    "labelstudio": label_studio.find_readings,
+    "dicom_seg": dicom_seg.find_readings,
+}
+"""What finds readings, by the format that a cohort's labels name; SIIM's file has a way of its own."""
 SIIM_READER = "siim"
 """Reader of every row that comes from SIIM's file, which names none."""
 
@@ -33,9 +45,18 @@ SIIM_READER = "siim"
 class _Intake:
     """What was read so far: rows by keyed radiograph, and what is wrong with whom."""
 
+    known: dict[str, Row]
+    keyring: Keyring = field(repr=False)
+    adjudicator: str = field(repr=False)
     rows: dict[str, list[Row]] = field(default_factory=dict)
     faults: dict[str | None, list[str]] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
+
+    def key(self, radiograph: str) -> str:
+        """Key a radiograph's name; a name that is one of this cohort's keyed ids already came back from a task."""
+        return (
+            radiograph if radiograph in self.known else key_of("radiograph", radiograph, keyring=self.keyring)
+        )
 
     def fault(self, radiograph_id: str | None, detail: str) -> None:
         self.faults.setdefault(radiograph_id, []).append(detail)
@@ -70,11 +91,17 @@ def read_annotations(
         A file cannot be read at all, or its annotations belong to none of the radiographs.
     """
     known = _by_source_order(instances)
-    intake = _Intake()
-    if cohort.labels is not None and cohort.labels.format == "siim":
-        _take_siim(intake, UPath(cohort.labels.path), keyring)
-    elif cohort.labels is not None:
-        _take_readings(intake, UPath(cohort.labels.path), keyring, engine)
+    intake = _Intake(known, keyring, cohort.consensus.adjudicator)
+    for labels in cohort.all_labels:
+        if labels.format == "siim":
+            _take_siim(intake, UPath(labels.path))
+    readings = [
+        reading
+        for labels in cohort.all_labels
+        if labels.format != "siim"
+        for reading in _found(intake, ADAPTERS[labels.format], UPath(labels.path))
+    ]
+    _take_readings(intake, readings, engine)
     if known and intake.rows and not known.keys() & intake.rows.keys():
         raise UnusableInputError(
             expected=f"annotations of the {len(known)} radiographs of this cohort",
@@ -83,7 +110,7 @@ def read_annotations(
         )
     reported = _reports(intake, UPath(cohort.reports), keyring, known) if cohort.reports else {}
     rows = [
-        {**row, "cohort": cohort.name, "report_has_pneumothorax": reported.get(radiograph_id)}
+        {**row, "cohort": cohort.name, **_reported(reported.get(radiograph_id))}
         for radiograph_id in known
         for row in intake.rows.get(radiograph_id, ())
     ]
@@ -95,45 +122,76 @@ def _by_source_order(instances: pa.Table) -> dict[str, Row]:
     return {row["radiograph_id"]: row for row in sorted(rows, key=lambda row: row["source_order"])}
 
 
-def _take_siim(intake: _Intake, path: UPath, keyring: Keyring) -> None:
+def _take_siim(intake: _Intake, path: UPath) -> None:
     labels = read_siim(path)
     for image in labels.images:
-        radiograph_id = key_of("radiograph", image.image_id, keyring=keyring)
+        radiograph_id = intake.key(image.image_id)
         intake.where[radiograph_id] = f"line {image.line} of the label file"
         row = {"rle": runs_to_siim(*image.runs), "has_pneumothorax": bool(len(image.runs.starts))}
-        intake.rows[radiograph_id] = [{"radiograph_id": radiograph_id, "reader": SIIM_READER, **row}]
+        intake.rows[radiograph_id] = [
+            {
+                "radiograph_id": radiograph_id,
+                "reader": SIIM_READER,
+                "tool": "siim",
+                "is_adjudication": False,
+                **row,
+            }
+        ]
     for fault in labels.faults:
         named = fault.image_id
-        intake.fault(key_of("radiograph", named, keyring=keyring) if named else None, fault.detail)
+        intake.fault(intake.key(named) if named else None, fault.detail)
 
 
-def _take_readings(intake: _Intake, root: UPath, keyring: Keyring, engine: Engine) -> None:
-    readings, faults = find_readings(root)
+def _found(intake: _Intake, adapter: Adapter, path: UPath) -> list[Reading]:
+    readings, faults = adapter(path)
     for fault in faults:
         named = fault.radiograph
-        intake.fault(key_of("radiograph", named, keyring=keyring) if named else None, fault.detail)
-    files = [reading.mask for reading in readings if reading.mask is not None]
-    drawn = iter(engine.map(read_mask, files, label="readers' masks", unexpected=Reason.LABEL_QUALITY))
+        intake.fault(intake.key(named) if named else None, fault.detail)
+    return readings
+
+
+def _take_readings(intake: _Intake, readings: list[Reading], engine: Engine) -> None:
+    drawings = [reading.draw for reading in readings if reading.draw is not None]
+    drawn = iter(engine.map(_drawn, drawings, label="readers' masks", unexpected=Reason.LABEL_QUALITY))
+    read: dict[tuple[str, str], str] = {}
+    taken: dict[str, list[tuple[str, Row]]] = {}
     for reading in readings:
-        radiograph_id = key_of("radiograph", reading.radiograph, keyring=keyring)
+        radiograph_id = intake.key(reading.radiograph)
         intake.where.setdefault(radiograph_id, reading.where)
-        mask = next(drawn) if reading.mask is not None else None
+        mask = next(drawn) if reading.draw is not None else None
         if isinstance(mask, Rejection):
             intake.fault(radiograph_id, f"{reading.where}: {mask.detail}")
             continue
-        row = _reading_row(radiograph_id, reading, mask, keyring)
-        intake.rows.setdefault(radiograph_id, []).append(row)
+        earlier = read.setdefault((radiograph_id, reading.reader), reading.where)
+        if earlier != reading.where:
+            detail = (
+                f"{reading.where}: expected one reading of a reader, found another in {earlier}; keep one"
+            )
+            intake.fault(radiograph_id, detail)
+            continue
+        row = _reading_row(intake, radiograph_id, reading, mask)
+        taken.setdefault(radiograph_id, []).append((reading.reader, row))
+    for radiograph_id, named in taken.items():
+        rows = [row for _, row in sorted(named, key=lambda one: one[0])]
+        intake.rows.setdefault(radiograph_id, []).extend(rows)
     # A consensus of the readers that are left would pass for one of all of them.
     for spoiled in filter(None, intake.faults):
         intake.rows.pop(spoiled, None)
 
 
-def _reading_row(radiograph_id: str, reading: Reading, mask: DrawnMask | None, keyring: Keyring) -> Row:
+def _drawn(draw: Draw) -> DrawnMask:
+    return draw()
+
+
+def _reading_row(intake: _Intake, radiograph_id: str, reading: Reading, mask: DrawnMask | None) -> Row:
     rle = EMPTY if mask is None else mask.rle
     row: dict[str, Any] = {
         "radiograph_id": radiograph_id,
-        "reader": key_of("reader", reading.reader, keyring=keyring),
+        "reader": key_of("reader", reading.reader, keyring=intake.keyring),
         "rle": rle,
+        "tool": reading.tool,
+        "read_at": reading.read_at,
+        "is_adjudication": reading.reader == intake.adjudicator,
         "has_pneumothorax": rle != EMPTY if reading.has_pneumothorax is None else reading.has_pneumothorax,
     }
     if mask is not None and mask.rle_full is not None:
@@ -145,20 +203,27 @@ def _reading_row(radiograph_id: str, reading: Reading, mask: DrawnMask | None, k
     return row
 
 
-def _reports(intake: _Intake, path: UPath, keyring: Keyring, known: dict[str, Row]) -> dict[str, bool | None]:
-    """Give each radiograph its report's verdict; a report of no radiograph taken in says nothing of this cohort."""
+def _reports(intake: _Intake, path: UPath, keyring: Keyring, known: dict[str, Row]) -> dict[str, Report]:
+    """Give each radiograph its report; a report of no radiograph taken in says nothing of this cohort."""
     reports = read_reports(path)
     kind: Kind = "accession" if reports.names == "accession" else "radiograph"
     column = "accession_key" if reports.names == "accession" else "radiograph_id"
-    verdicts = {key_of(kind, name, keyring=keyring): said for name, said in reports.verdicts.items()}
+    said = {key_of(kind, name, keyring=keyring): report for name, report in reports.said.items()}
     broken = {key_of(kind, name, keyring=keyring): why for name, why in reports.contradictions.items()}
     for radiograph_id, row in known.items():
         if row[column] in broken:
             intake.fault(radiograph_id, broken[row[column]])
     return {
-        radiograph_id: verdicts.get(row[column])
+        radiograph_id: said[row[column]]
         for radiograph_id, row in known.items()
-        if row[column] not in broken
+        if row[column] in said and row[column] not in broken
+    }
+
+
+def _reported(report: Report | None) -> Row:
+    return {
+        "report_has_pneumothorax": None if report is None else report.has_pneumothorax,
+        "report_laterality": None if report is None else report.laterality,
     }
 
 

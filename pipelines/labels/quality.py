@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pipelines.labels.body import body_of
-from pipelines.labels.consensus import presence
-from pipelines.labels.masks import pairwise_dice
 from pipelines.labels.measurements import components
 from pipelines.labels.resampling import resample
 from pipelines.labels.run_lengths import SIIM_SHAPE, Runs, mask_of
@@ -33,13 +31,22 @@ SEVERITIES: dict[str, Severity] = {
     "present_on_negative_report": "blocking",
     "empty_on_positive_reading": "blocking",
     "present_on_negative_reading": "blocking",
+    # The mask is another film's, a mirrored film's, or a slip.
+    "other_side_than_report": "blocking",
+    "outside_body": "blocking",
+    "across_midline": "blocking",
+    # A person has to decide, and has not.
+    "readers_disagree_on_presence": "blocking",
+    "readers_far_apart": "blocking",
     # These are rare or odd, and often right.
-    "outside_body": "warning",
-    "across_midline": "warning",
+    "fewer_sides_than_report": "warning",
     "area_out_of_range": "warning",
-    "readers_far_apart": "warning",
-    "readers_disagree_on_presence": "warning",
 }
+"""What a finding means: a blocking one keeps the radiograph from being used."""
+
+ODD_BUT_PUBLISHED = frozenset({"outside_body", "across_midline"})
+"""Findings that warn, and block nothing, of radiographs with an official role: numbers of a public benchmark are
+compared on the labels that were published, and what looks wrong there stays to be seen."""
 
 OUTSIDE_SHARE = 0.25
 """Share of a mask that may lie outside the body: an outline by hand runs over the skin a little."""
@@ -56,15 +63,13 @@ AREA_FENCE_IQR = 3.0
 AREA_FENCE_POSITIVES_N = 40
 """Positives from which a cohort has quartiles to speak of."""
 
-DICE_BOUND = 0.5
-"""Pairwise Dice below which two readers did not draw the same thing."""
-
 
 def find_label_faults(
     masks: pa.Table,
     annotations: pa.Table,
     instances: pa.Table,
     *,
+    adjudications: pa.Table | None = None,
     images: pa.Table | None = None,
     shards: ShardSet | None = None,
 ) -> list[Row]:
@@ -75,7 +80,10 @@ def find_label_faults(
     masks, annotations
         The cohort's reference masks, and the readings that they come from.
     instances
-        Radiographs taken in; a mask of any other is not looked at.
+        Radiographs taken in; a mask of any other is not looked at. Where they have an official role, see
+        `ODD_BUT_PUBLISHED`.
+    adjudications
+        What readers disagree about: found where nobody has settled it.
     images, shards
         Rendered radiographs; without them no mask is looked for outside the body.
 
@@ -85,16 +93,23 @@ def find_label_faults(
         Rows of ``quality_findings``, in the order of ``masks``, then of `SEVERITIES`.
     """
     known = set(instances.column("radiograph_id").to_pylist())
+    published = _with_official_role(instances)
     rows = [row for row in masks.to_pylist() if row["radiograph_id"] in known]
     read: dict[str, list[Row]] = {}
-    for row in annotations.to_pylist():
+    columns = ("radiograph_id", "report_has_pneumothorax", "report_laterality")
+    for row in annotations.select([one for one in columns if one in annotations.column_names]).to_pylist():
         read.setdefault(row["radiograph_id"], []).append(row)
+    open_ones = (
+        [row for row in adjudications.to_pylist() if not row["is_adjudicated"]] if adjudications else []
+    )
+    unsettled = {row["radiograph_id"]: row for row in open_ones}
     places = _places(images) if images is not None and shards is not None else {}
     bounds = _area_bounds(rows)
     findings = []
     for row in rows:
         radiograph_id = row["radiograph_id"]
         found = dict(_of_statements(row, read.get(radiograph_id, [])))
+        found |= _of_readers(unsettled.get(radiograph_id))
         found |= _of_area(row["area_percent"], bounds)
         if row["area_px"]:
             runs = Runs(np.array(row["run_starts"], np.int64), np.array(row["run_lengths"], np.int64))
@@ -106,13 +121,22 @@ def find_label_faults(
                 "radiograph_id": radiograph_id,
                 "cohort": row["cohort"],
                 "rule": rule,
-                "severity": severity,
+                "severity": "warning"
+                if radiograph_id in published and rule in ODD_BUT_PUBLISHED
+                else severity,
                 "detail": found[rule],
             }
             for rule, severity in SEVERITIES.items()
             if rule in found
         ]
     return findings
+
+
+def _with_official_role(instances: pa.Table) -> set[str]:
+    if "official_role" not in instances.column_names:
+        return set()
+    rows = instances.select(["radiograph_id", "official_role"]).to_pylist()
+    return {row["radiograph_id"] for row in rows if row["official_role"]}
 
 
 def _places(images: pa.Table) -> dict[str, Any]:
@@ -125,33 +149,41 @@ def _places(images: pa.Table) -> dict[str, Any]:
 
 
 def _of_statements(mask: Row, readings: list[Row]) -> Iterator[tuple[str, str]]:
-    """Compare the mask with what the report and the readers say, and the readers with each other."""
+    """Compare the mask with what the report says, and with what those who drew it say."""
     reports = {row["report_has_pneumothorax"] for row in readings} - {None}
     report = reports.pop() if len(reports) == 1 else None
-    said = [row["has_pneumothorax"] for row in readings]
-    reading = presence(said, report)
+    reading = mask["is_read_positive"]
     area = f"{mask['area_px']} px"
     if not mask["area_px"]:
         if report is True:
             yield "empty_on_positive_report", "the report says pneumothorax, the mask is empty"
         if reading is True:
-            yield (
-                "empty_on_positive_reading",
-                f"{sum(said)} of {len(said)} readers say yes, the mask is empty",
-            )
-    else:
-        if report is False:
-            yield "present_on_negative_report", f"the report says no pneumothorax, the mask has {area}"
-        if reading is False:
-            yield (
-                "present_on_negative_reading",
-                f"{len(said) - sum(said)} of {len(said)} readers say no, the mask has {area}",
-            )
-    if len(set(said)) > 1:
-        yield "readers_disagree_on_presence", f"{sum(said)} of {len(said)} readers say yes"
-    apart = min(pairwise_dice(readings), default=1.0) if readings else 1.0
-    if len(set(said)) == 1 and apart < DICE_BOUND:
-        yield "readers_far_apart", f"pairwise Dice from {apart:.2f}, expected {DICE_BOUND} or more"
+            yield "empty_on_positive_reading", f"{mask['standard']} says pneumothorax, the mask is empty"
+        return
+    if report is False:
+        yield "present_on_negative_report", f"the report says no pneumothorax, the mask has {area}"
+    if reading is False:
+        yield "present_on_negative_reading", f"{mask['standard']} says no pneumothorax, the mask has {area}"
+    sides = {row.get("report_laterality") for row in readings} - {None}
+    side = sides.pop() if len(sides) == 1 else None
+    if report is True and side is not None and side != mask["laterality"]:
+        is_part = "bilateral" in {side, mask["laterality"]}
+        yield (
+            "fewer_sides_than_report" if is_part else "other_side_than_report",
+            f"the report says {side}, the mask is {mask['laterality']}",
+        )
+
+
+def _of_readers(unsettled: Row | None) -> dict[str, str]:
+    """Tell what readers disagree about as long as nobody has settled it."""
+    if unsettled is None:
+        return {}
+    remedy = "add an adjudication"
+    if unsettled["cause"] == "presence":
+        share = f"{100 * unsettled['presence_share']:.0f} % of the readers say yes"
+        return {"readers_disagree_on_presence": f"{share}, expected all or none; {remedy}"}
+    apart = f"pairwise Dice from {unsettled['dice_min']:.2f}, expected {unsettled['dice_bound']:.2f} or more"
+    return {"readers_far_apart": f"{apart}; {remedy}"}
 
 
 def _area_bounds(rows: list[Row]) -> tuple[float, float]:

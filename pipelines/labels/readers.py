@@ -6,18 +6,18 @@ What belongs here is that layout. Identifiers are still the source's: they go no
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.labels.resampling import resample
-from pipelines.labels.run_lengths import SIIM_SHAPE, encode_siim
+from pipelines.labels.readings import DrawnMask, Reading, ReadingFault, drawn, require_size
 from pipelines.records import Reason, RejectedError, UnusableInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
     from upath import UPath
 
 READINGS = "readings.csv"
@@ -25,62 +25,8 @@ COLUMNS = ("radiograph", "reader", "has_pneumothorax")
 ANSWERS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 """How a reading says whether there is a pneumothorax (capitals do not matter)."""
 
-MAX_MASK_PX = 64 * 1024**2
-"""Pixels of a mask file at most: the paper's readers drew on 4 Mpx, and a small file can claim to be enormous."""
-
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_BYTES = 24
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one reader said of one radiograph.
-
-    Attributes
-    ----------
-    radiograph, reader
-        The source's identifiers; no repr shows them.
-    has_pneumothorax
-        What the reader said; None when only a mask was found, which then tells.
-    mask
-        The mask file; None when there is none, which is an empty mask.
-    where
-        The line of readings.csv, or that there is none; for messages.
-    """
-
-    radiograph: str = field(repr=False)
-    reader: str = field(repr=False)
-    has_pneumothorax: bool | None
-    mask: UPath | None = field(repr=False)
-    where: str
-
-
-@dataclass(frozen=True)
-class ReadingFault:
-    """A row that cannot be used; no reading of its radiograph is. ``radiograph`` is None when it names none."""
-
-    radiograph: str | None = field(repr=False)
-    detail: str
-
-
-@dataclass(frozen=True)
-class DrawnMask:
-    """A mask file's content as run-length texts.
-
-    Attributes
-    ----------
-    rle
-        SIIM's relative text at 1024², stretched by area.
-    rle_full
-        The same at the size drawn; None when that is 1024² already.
-    rows_px, columns_px
-        The size drawn.
-    """
-
-    rle: str
-    rle_full: str | None
-    rows_px: int
-    columns_px: int
 
 
 def find_readings(root: UPath) -> tuple[list[Reading], list[ReadingFault]]:
@@ -119,11 +65,13 @@ def find_readings(root: UPath) -> tuple[list[Reading], list[ReadingFault]]:
     spoiled = {fault.radiograph for fault in faults}
     place = {radiograph: nth for nth, (radiograph, _) in enumerate(stated)}
     readings = [
-        Reading(radiograph, reader, verdict, masks.get((radiograph, reader)), f"line {line} of {READINGS}")
+        Reading(
+            radiograph, reader, verdict, _draw(masks.get((radiograph, reader))), f"line {line} of {READINGS}"
+        )
         for (radiograph, reader), (line, verdict) in stated.items()
     ]
     readings += [
-        Reading(radiograph, reader, None, file, f"a mask without a row in {READINGS}")
+        Reading(radiograph, reader, None, _draw(file), f"a mask without a row in {READINGS}")
         for (radiograph, reader), file in masks.items()
         if (radiograph, reader) not in stated
     ]
@@ -142,17 +90,23 @@ def read_mask(path: UPath) -> DrawnMask:
     """
     import cv2
 
+    return drawn(read_png(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH))
+
+
+def read_png(path: UPath, flags: int) -> npt.NDArray[Any]:
+    """Decode a PNG with OpenCV's `flags`, after a look at the size that it claims; raises as `read_mask`."""
+    import cv2
+
     content = path.read_bytes()
-    rows, columns = _png_size(content)
-    if not 0 < rows * columns <= MAX_MASK_PX:
-        raise RejectedError(
-            Reason.LABEL_QUALITY, f"a mask file of {rows}x{columns} px; expected at most {MAX_MASK_PX} px"
-        )
-    drawn = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if drawn is None:
+    require_size(*_png_size(content), "a mask file")
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if picture is None:
         raise RejectedError(Reason.LABEL_QUALITY, "a mask file that does not decode; export it again")
-    full = None if drawn.shape == SIIM_SHAPE else encode_siim(drawn)
-    return DrawnMask(encode_siim(resample(drawn)), full, drawn.shape[0], drawn.shape[1])
+    return picture
+
+
+def _draw(file: UPath | None) -> partial[DrawnMask] | None:
+    return None if file is None else partial(read_mask, file)
 
 
 def _png_size(content: bytes) -> tuple[int, int]:

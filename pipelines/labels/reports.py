@@ -40,6 +40,23 @@ _DESCRIBED = re.compile(
 )
 
 
+Side = Literal["right", "left", "bilateral"]
+
+_SIDES: dict[Side, re.Pattern[str]] = {
+    "right": re.compile(r"\bright\b|\brt\b", re.IGNORECASE),
+    "left": re.compile(r"\bleft\b|\blt\b", re.IGNORECASE),
+    "bilateral": re.compile(r"\bbilateral(?:ly)?\b|\bboth\b", re.IGNORECASE),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one report says: pneumothorax or not, None when it leaves it open; its side, None when it names none."""
+
+    has_pneumothorax: bool | None
+    laterality: Side | None = None
+
+
 @dataclass(frozen=True)
 class Reports:
     """What the reports say.
@@ -48,14 +65,15 @@ class Reports:
     ----------
     names
         What the first column holds.
-    verdicts
-        By the source's identifier, which no repr shows: pneumothorax or not; None when the report leaves it open.
+    said
+        What each says, by the source's identifier, which no repr shows. Several rows of one that do not contradict
+        each other are one report.
     contradictions
         By identifier: why its rows cannot both be right.
     """
 
     names: Names
-    verdicts: dict[str, bool | None] = field(repr=False)
+    said: dict[str, Report] = field(repr=False)
     contradictions: dict[str, str] = field(repr=False)
 
 
@@ -71,24 +89,52 @@ def read_reports(path: UPath) -> Reports:
     _, header = next(rows, (1, ()))
     names = _names(header)
     who, what = header.index(names), header.index("diagnosis")
-    verdicts: dict[str, bool | None] = {}
+    said: dict[str, Report] = {}
     first: dict[str, int] = {}
     contradictions: dict[str, str] = {}
     for line, row in rows:
         identifier = row[who] if who < len(row) else ""
         if not identifier:
             continue  # a report of nothing says nothing of any radiograph
-        verdict = verdict_of(row[what] if what < len(row) else "")
-        known = verdicts.setdefault(identifier, verdict)
+        report = report_of(row[what] if what < len(row) else "")
+        known = said.setdefault(identifier, report)
         first.setdefault(identifier, line)
-        if known is None:
-            verdicts[identifier] = verdict
-        elif verdict is not None and verdict != known:
+        if known.has_pneumothorax is None:
+            said[identifier] = report
+        elif report.has_pneumothorax is not None and report.has_pneumothorax != known.has_pneumothorax:
             contradictions[identifier] = (
                 f"line {line} of the reports: expected one diagnosis, found another than on line "
                 f"{first[identifier]}; delete the row that is wrong"
             )
-    return Reports(names, verdicts, contradictions)
+        elif known.has_pneumothorax and known.laterality != report.laterality:
+            sides = {known.laterality, report.laterality} - {None}
+            said[identifier] = Report(True, sides.pop() if len(sides) == 1 else "bilateral")
+    return Reports(names, said, contradictions)
+
+
+def report_of(diagnosis: str) -> Report:
+    """Tell what a diagnosis says: presence as `verdict_of`, and the side of what it affirms.
+
+    The side is that of the words in the clauses that affirm a pneumothorax, each clause by itself: "left pleural
+    effusion; small right apical pneumothorax" is right. Both sides in one clause, without "both" or "bilateral", may
+    be another finding's: then none is told.
+    """
+    verdict = verdict_of(diagnosis)
+    if not verdict:
+        return Report(verdict)
+    sides: set[Side] = set()
+    for clause in _CLAUSES.split(diagnosis):
+        if not _MENTION.search(clause) or not _clause(clause):
+            continue
+        named: set[Side] = {side for side, pattern in _SIDES.items() if pattern.search(clause)}
+        if "bilateral" in named:
+            named = {"bilateral"}
+        if len(named) > 1:
+            return Report(verdict)
+        sides |= named
+    if not sides:
+        return Report(verdict)
+    return Report(verdict, sides.pop() if len(sides) == 1 else "bilateral")
 
 
 def verdict_of(diagnosis: str) -> bool | None:

@@ -234,7 +234,19 @@ def coco_to_runs(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str =
     _refuse(np.abs(counts) > _size(shape), counts, where, None, f"counts up to {_size(shape)}")
     counts[1::2] = np.cumsum(counts[1::2])
     counts[2::2] = np.cumsum(counts[2::2])
+    return counts_to_runs(counts, shape, where=where)
+
+
+def counts_to_runs(
+    counts: npt.ArrayLike, shape: tuple[int, int] = SIIM_SHAPE, *, where: str = "mask"
+) -> Runs:
+    """Read COCO's plain counts (background and foreground by turns); raises `RunLengthError` as `coco_to_runs`."""
+    counts = np.asarray(counts)
+    if counts.ndim != 1 or not len(counts) or counts.dtype.kind not in "iu":
+        raise RunLengthError(f"{where}: expected a list of whole numbers, found other; write it again")
     _refuse(counts < 0, counts, where, None, "counts of at least 0")
+    _refuse(counts > _size(shape), counts, where, None, f"counts up to {_size(shape)}")
+    counts = counts.astype(np.int64)
     if counts.sum() != _size(shape):
         raise RunLengthError(
             f"{where}: expected counts that sum to {_size(shape)}, found {counts.sum()}; give its own shape"

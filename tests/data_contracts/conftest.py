@@ -54,7 +54,7 @@ def _mask(n: int) -> dict[str, Any]:
         "laterality": side,
         "n_components": int(area > 0),
         "readers_n": 1,
-        "standard": "single_reader",
+        "standard": "adjudication" if n == 5 else "single_reader",  # the readers disagree: see adjudications
     }
 
 
@@ -222,6 +222,17 @@ def rows() -> dict[str, list[dict[str, Any]]]:
             for n in curated
         ],
         "agreement": [{"cohort": "tmc", "radiograph_id": None, "measure": "kappa", "value": 0.9}],
+        "adjudications": [
+            {
+                "radiograph_id": uid(5),
+                "cohort": "tmc",
+                "cause": "presence",
+                "presence_share": 0.5,
+                "dice_min": 0.0,
+                "dice_bound": 0.5,
+                "is_adjudicated": True,
+            }
+        ],
         "masks": [_mask(n) for n in curated],
         "curated": [{"radiograph_id": uid(n), "cohort": COHORT[n], "is_kept_copy": n != 3} for n in curated],
         "splits": [

@@ -13,6 +13,7 @@ from data_contracts.contract import FOLDER, read_contracts
 TABLES = {
     *("inventory", "sources", "rejections", "instances", "deidentification_audit", "images", "duplicates"),
     *("quality_findings", "annotations", "agreement", "masks", "curated", "splits", "leakage", "statistics"),
+    "adjudications",
     *("models", "predictions", "evaluations", "comparisons", "stages", "tombstones", "paper_values"),
 }
 
@@ -21,6 +22,7 @@ MAY_BE_EMPTY = {
     "duplicates",
     "quality_findings",
     "agreement",
+    "adjudications",
     "leakage",
     "comparisons",
     "tombstones",

@@ -83,7 +83,7 @@ def test_what_cannot_be_looked_at_says_why_and_ends_with_2(
         (["--warehouse", str(tmp_path / "text.duckdb")], "expected a DuckDB warehouse"),
         (["--tables", str(tmp_path / "nowhere")], "expected a folder of tables"),
         (["--tables", str(folder), "--table", "splits"], "expected Parquet parts of one schema"),
-        (["--table", "nope"], "name one of agreement"),
+        (["--table", "nope"], "name one of adjudications"),
     ):
         assert main(arguments) == COULD_NOT_LOOK, arguments
         printed = capsys.readouterr()

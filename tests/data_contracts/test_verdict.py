@@ -209,6 +209,21 @@ SQL_RULES: list[tuple[str, str, Callable[[dict[str, Rows]], object]]] = [
         lambda rows: rows["masks"][2].update(laterality="left"),
     ),
     ("curated", "presence is a marked pixel", lambda rows: rows["masks"][0].update(has_pneumothorax=False)),
+    (
+        "curated",
+        "no blocking finding is left",
+        lambda rows: rows["quality_findings"][0].update(severity="blocking"),
+    ),
+    (
+        "curated",
+        "what readers disagree about is settled",
+        lambda rows: rows["adjudications"][0].update(is_adjudicated=False),
+    ),
+    (
+        "adjudications",
+        "the cause is in the numbers",
+        lambda rows: rows["adjudications"][0].update(presence_share=1.0),
+    ),
     ("evaluations", "interval in order", lambda rows: rows["evaluations"][0].update(ci_low=0.9)),
     ("comparisons", "interval in order", lambda rows: rows["comparisons"][0].update(ci_low=0.3)),
     ("comparisons", "two models", lambda rows: rows["comparisons"][0].update(other_id="pdeseray_tmc")),

@@ -87,7 +87,10 @@ def test_siim_s_rows_become_one_annotation_each_in_source_order(tmp_path: Path) 
             "reader": "siim",
             "rle": "0 8",
             "has_pneumothorax": True,
+            "tool": "siim",
+            "is_adjudication": False,
             "report_has_pneumothorax": None,
+            "report_laterality": None,
         },
         {
             "radiograph_id": _key("1.3"),
@@ -95,7 +98,10 @@ def test_siim_s_rows_become_one_annotation_each_in_source_order(tmp_path: Path) 
             "reader": "siim",
             "rle": "-1",
             "has_pneumothorax": False,
+            "tool": "siim",
+            "is_adjudication": False,
             "report_has_pneumothorax": None,
+            "report_laterality": None,
         },
     ]
     assert not rejections

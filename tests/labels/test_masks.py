@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from pipelines.cohorts import Cohort
-from pipelines.labels.masks import reference_masks
+from pipelines.cohorts import Cohort, Consensus
+from pipelines.labels.masks import Reference, reference_masks
 from pipelines.labels.run_lengths import encode_siim
 
 COHORT = Cohort(name="tmc", role="finetune", radiographs=("x",))
@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
         ("rle_full", pa.string()),
         ("full_rows_px", pa.int64()),
         ("full_columns_px", pa.int64()),
+        ("is_adjudication", pa.bool_()),
     ]
 )
 
@@ -43,8 +44,15 @@ def _full(radiograph_id: str, reader: str, mask: npt.NDArray[np.uint8]) -> dict[
     return _row(radiograph_id, reader, encode_siim(reduced), **size, has_pneumothorax=bool(mask.any()))
 
 
+def _reference(*rows: dict[str, Any], named_reader: str | None = None, **how: Any) -> Reference:
+    cohort = COHORT.model_copy(update={"consensus": Consensus(**how)})
+    annotations = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    return reference_masks(annotations, cohort=cohort, named_reader=named_reader)
+
+
 def _make(*rows: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    return reference_masks(pa.Table.from_pylist(list(rows), schema=SCHEMA), cohort=COHORT)
+    found = _reference(*rows)
+    return found.masks, found.agreement
 
 
 def test_a_single_reader_s_mask_is_the_standard_measured() -> None:
@@ -63,6 +71,7 @@ def test_a_single_reader_s_mask_is_the_standard_measured() -> None:
         "n_components": 1,
         "readers_n": 1,
         "standard": "single_reader",
+        "is_read_positive": True,
     }
     assert not agreement
 
@@ -147,3 +156,64 @@ def test_agreement_of_a_cohort_is_worked_out_by_hand() -> None:
 def test_rows_are_in_the_order_of_the_annotations_whatever_the_keys() -> None:
     masks, _ = _make(_row("r9", "a", "-1"), _row("r1", "a", "0 1"), _row("r5", "a", "-1"))
     assert [mask["radiograph_id"] for mask in masks] == ["r9", "r1", "r5"]
+
+
+def test_an_adjudication_is_the_standard_and_no_reader() -> None:
+    rows = [_row("r1", "a", "0 10"), _row("r1", "b", "-1"), _row("r1", "c", "-1")]
+    found = _reference(*rows, _row("r1", "x", "4 2", is_adjudication=True))
+    (mask,) = found.masks
+    assert (mask["rle"], mask["standard"], mask["readers_n"]) == ("4 2", "adjudication", 3)
+    assert mask["is_read_positive"] is True
+    shares = {row["measure"]: row["value"] for row in found.agreement if row["radiograph_id"]}
+    assert shares["presence_share"] == pytest.approx(1 / 3)
+    assert found.adjudications == [
+        {
+            "radiograph_id": "r1",
+            "cohort": "tmc",
+            "cause": "presence",
+            "presence_share": pytest.approx(1 / 3),
+            "dice_min": 0,
+            "dice_bound": 0.5,
+            "is_adjudicated": True,
+        }
+    ]
+
+
+def test_readers_further_apart_than_the_bound_are_on_the_list() -> None:
+    # 10 px each, 5 shared: Dice 0.5
+    rows = [_row("r1", "a", "0 10"), _row("r1", "b", "5 10")]
+    assert not _reference(*rows).adjudications
+    (row,) = _reference(*rows, dice_bound=0.51).adjudications
+    assert (row["cause"], row["dice_min"], row["is_adjudicated"]) == ("outline", 0.5, False)
+
+
+def test_one_reader_and_readers_who_agree_are_not_on_the_list() -> None:
+    alike = [_row("r2", name, "0 10") for name in "abc"] + [_row("r3", name, "-1") for name in "abc"]
+    assert not _reference(_row("r1", "a", "0 10"), *alike).adjudications
+
+
+def test_a_named_reader_s_masks_are_the_standard_and_nobody_else_s() -> None:
+    rows = [_row("r1", "a", "0 10"), _row("r1", "b", "5 10"), _row("r2", "a", "0 3")]
+    found = _reference(*rows, method="reader", reader="Dr B", named_reader="b")
+    assert [(row["radiograph_id"], row["rle"], row["standard"]) for row in found.masks] == [
+        ("r1", "5 10", "reader")
+    ]
+
+
+def test_staple_is_chosen_by_the_cohort() -> None:
+    square = np.zeros((1024, 1024), np.uint8)
+    square[100:140, 100:140] = 1
+    rows = [_row("r1", name, encode_siim(square)) for name in "abc"]
+    (mask,) = _reference(*rows, method="staple").masks
+    assert (mask["rle"], mask["standard"]) == (encode_siim(square), "staple")
+
+
+def test_the_share_of_a_pixel_that_counts_is_the_cohort_s() -> None:
+    quarter = _full("r1", "a", _under_first_pixel(0))
+    assert _reference(quarter).masks[0]["rle"] == "-1"
+    assert _reference(quarter, area_share=0.25).masks[0]["rle"] == "0 1"
+
+
+def test_presence_is_stated_by_most_readers_or_else_by_the_report() -> None:
+    tie = [_row("r1", "a", "0 10"), _row("r1", "b", "-1")]
+    assert _reference(*tie).masks[0]["is_read_positive"] is None

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
+from data_contracts import arrow_schema
 from pipelines.cohorts import Cohort
 from pipelines.labels.body import body_of
 from pipelines.labels.masks import reference_masks
@@ -23,6 +24,8 @@ SCHEMA = pa.schema(
         ("has_pneumothorax", pa.bool_()),
         ("report_has_pneumothorax", pa.bool_()),
         ("rle_full", pa.string()),
+        ("report_laterality", pa.string()),
+        ("is_adjudication", pa.bool_()),
     ]
 )
 
@@ -38,25 +41,35 @@ APEX = _box(150, 250, 250, 350)
 
 
 def _read(
-    rle: str, *, radiograph_id: str = "r1", said: bool | None = None, report: bool | None = None
+    rle: str,
+    *,
+    radiograph_id: str = "r1",
+    said: bool | None = None,
+    report: bool | None = None,
+    side: str | None = None,
+    settles: bool = False,
 ) -> dict[str, Any]:
     return {
         "radiograph_id": radiograph_id,
         "rle": rle,
         "has_pneumothorax": rle != "-1" if said is None else said,
         "report_has_pneumothorax": report,
+        "report_laterality": side,
+        "is_adjudication": settles,
     }
 
 
-def _find(*rows: dict[str, Any], known: bool = True, **more: Any) -> list[dict[str, Any]]:
+def _find(
+    *rows: dict[str, Any], known: bool = True, role: str | None = None, **more: Any
+) -> list[dict[str, Any]]:
     named = [{**row, "reader": f"reader {nth}"} for nth, row in enumerate(rows)]
     annotations = pa.Table.from_pylist(named, schema=SCHEMA)
-    masks, _ = reference_masks(annotations, cohort=COHORT)
+    masks, _, open_ones = reference_masks(annotations, cohort=COHORT)
     table = pa.Table.from_pylist(masks)
-    instances = pa.table(
-        {"radiograph_id": list(dict.fromkeys(table["radiograph_id"].to_pylist())) if known else ["r"]}
-    )
-    return find_label_faults(table, annotations, instances, **more)
+    keys = list(dict.fromkeys(table["radiograph_id"].to_pylist())) if known else ["r"]
+    instances = pa.table({"radiograph_id": keys, "official_role": pa.array([role] * len(keys), pa.string())})
+    adjudications = pa.Table.from_pylist(open_ones, schema=arrow_schema("adjudications"))
+    return find_label_faults(table, annotations, instances, adjudications=adjudications, **more)
 
 
 def _rules(*rows: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
@@ -82,12 +95,22 @@ def test_a_mask_against_what_the_readers_say_is_blocking() -> None:
 
 def test_readers_who_agree_that_but_not_where_leave_an_empty_mask() -> None:
     apart = [_read(_box(100 * nth, 200, 100 * nth + 50, 250)) for nth in range(1, 4)]
-    assert _rules(*apart) == [("empty_on_positive_reading", "blocking"), ("readers_far_apart", "warning")]
+    assert _rules(*apart) == [("empty_on_positive_reading", "blocking"), ("readers_far_apart", "blocking")]
 
 
-def test_one_of_three_readers_saying_otherwise_is_a_warning() -> None:
-    assert _rules(_read(APEX), _read(APEX), _read("-1")) == [("readers_disagree_on_presence", "warning")]
-    assert _rules(_read(APEX), _read("-1"), _read("-1")) == [("readers_disagree_on_presence", "warning")]
+def test_what_readers_disagree_about_blocks_until_it_is_settled() -> None:
+    disagree = [_read(APEX), _read(APEX), _read("-1")]
+    assert _rules(*disagree) == [("readers_disagree_on_presence", "blocking")]
+    assert _rules(_read(APEX), *disagree[2:] * 2) == [("readers_disagree_on_presence", "blocking")]
+    assert not _find(*disagree, _read(APEX, settles=True))
+    assert not _find(*disagree, _read("-1", settles=True))
+
+
+def test_an_adjudication_is_held_against_the_report_as_any_mask() -> None:
+    disagree = [_read(APEX, report=True), _read("-1", report=True)]
+    assert _rules(*disagree, _read("-1", settles=True, report=True)) == [
+        ("empty_on_positive_report", "blocking")
+    ]
 
 
 def test_a_tie_is_decided_by_the_report() -> None:
@@ -95,23 +118,41 @@ def test_a_tie_is_decided_by_the_report() -> None:
     assert _rules(_read(APEX, report=True), _read("-1", report=True)) == [
         ("empty_on_positive_report", "blocking"),
         ("empty_on_positive_reading", "blocking"),
-        ("readers_disagree_on_presence", "warning"),
+        ("readers_disagree_on_presence", "blocking"),
     ]
-    assert _rules(_read(APEX), _read("-1")) == [("readers_disagree_on_presence", "warning")]
+    assert _rules(_read(APEX), _read("-1")) == [("readers_disagree_on_presence", "blocking")]
 
 
 def test_readers_are_far_apart_below_half_of_overlap() -> None:
     # 100 of 200 columns shared: Dice 0.5 is not below the bound, 99 shared columns are
     one = _read(_box(100, 100, 150, 300))
     assert not _find(one, _read(_box(100, 200, 150, 400)))
-    assert _rules(one, _read(_box(100, 201, 150, 401))) == [("readers_far_apart", "warning")]
+    assert _rules(one, _read(_box(100, 201, 150, 401))) == [("readers_far_apart", "blocking")]
+
+
+def test_a_mask_on_the_side_that_the_report_does_not_name_blocks_and_on_one_of_two_warns() -> None:
+    assert not _find(_read(APEX, report=True, side="right"))
+    assert _rules(_read(APEX, report=True, side="left")) == [("other_side_than_report", "blocking")]
+    assert _rules(_read(APEX, report=True, side="bilateral")) == [("fewer_sides_than_report", "warning")]
+    both = np.zeros((1024, 1024), np.uint8)
+    both[100:200, 300:400] = both[100:200, 630:730] = 1
+    assert _rules(_read(encode_siim(both), report=True, side="left")) == [
+        ("fewer_sides_than_report", "warning")
+    ]
+
+
+def test_what_was_published_for_a_benchmark_stays_and_is_warned_about() -> None:
+    across = _read(_box(100, 480, 200, 544))
+    assert _rules(across, role="train") == [("across_midline", "warning")]
+    # a statement against the report is an error wherever it was published
+    assert _rules(_read("-1", report=True), role="test") == [("empty_on_positive_report", "blocking")]
 
 
 def test_one_component_across_the_middle_is_found_and_two_beside_it_are_not() -> None:
-    assert _rules(_read(_box(100, 480, 200, 544))) == [("across_midline", "warning")]
+    assert _rules(_read(_box(100, 480, 200, 544))) == [("across_midline", "blocking")]
     # a fifth of it on the lesser side is still plausible
     assert not _find(_read(_box(100, 432, 200, 532)))
-    assert _rules(_read(_box(100, 431, 200, 533))) == [("across_midline", "warning")]
+    assert _rules(_read(_box(100, 431, 200, 533))) == [("across_midline", "blocking")]
     both = np.zeros((1024, 1024), np.uint8)
     both[100:200, 300:500] = both[100:200, 530:730] = 1
     assert not _find(_read(encode_siim(both)))
@@ -163,9 +204,9 @@ def test_a_mask_in_the_air_is_outside_the_body(tmp_path: Path) -> None:
     (ref,) = shards.append([_film()])
     images = pa.table({"radiograph_id": ["r1"], "shard": [ref.shard], "index": [ref.index]})
     with_image = {"images": images, "shards": shards}
-    assert _rules(_read(_box(10, 10, 60, 60)), **with_image) == [("outside_body", "warning")]
+    assert _rules(_read(_box(10, 10, 60, 60)), **with_image) == [("outside_body", "blocking")]
     assert not _find(_read(_box(300, 300, 400, 350)), **with_image)
     # columns from 180 are inside: a fifth of the mask in the air is an outline's slip, three tenths are not
     assert not _find(_read(_box(300, 160, 400, 260)), **with_image)
-    assert _rules(_read(_box(300, 150, 400, 250)), **with_image) == [("outside_body", "warning")]
+    assert _rules(_read(_box(300, 150, 400, 250)), **with_image) == [("outside_body", "blocking")]
     assert not _find(_read(_box(10, 10, 60, 60)), images=images)

@@ -24,7 +24,8 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="What each reader drew, and what the clinical report says, in one form.",
             inputs=(f"{name}/deidentified",),
             modules=("pipelines.labels.annotations",),
-            libraries=("numpy", "opencv-python-headless"),
+            configuration={"adjudicator": cohort.consensus.adjudicator},
+            libraries=("numpy", "opencv-python-headless", "pycocotools", "highdicom"),
             outside=partial(_label_files, house, cohort),
             run=partial(_annotate, cohort),
             writes=("annotations", "rejections"),
@@ -35,9 +36,10 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="The reference standard: the readers' consensus at 1,024 px, run-length encoded, measured.",
             inputs=(f"{name}/annotations",),
             modules=("pipelines.labels.masks",),
-            libraries=("numpy", "scipy", "opencv-python-headless"),
+            configuration={"consensus": cohort.consensus.model_dump(mode="json")},
+            libraries=("numpy", "scipy", "opencv-python-headless", "simpleitk"),
             run=partial(_reference, cohort),
-            writes=("masks", "agreement"),
+            writes=("masks", "agreement", "adjudications"),
         ),
         Stage(
             asset=f"{name}/label_quality",
@@ -67,9 +69,8 @@ def file_digest(place: str | None) -> str:
 
 def _label_files(house: House, cohort: Cohort) -> str:
     places = house.located(cohort)
-    return digest_of(
-        [file_digest(places.labels.path if places.labels else None), file_digest(places.reports)]
-    )
+    labels = [[one.format, file_digest(one.path)] for one in places.all_labels]
+    return digest_of([labels, file_digest(places.reports)])
 
 
 def _annotate(cohort: Cohort, work: Work) -> Output:
@@ -94,22 +95,41 @@ def _annotate(cohort: Cohort, work: Work) -> Output:
 
 
 def _reference(cohort: Cohort, work: Work) -> Output:
+    from pipelines.dicom.identity import key_of
     from pipelines.labels.masks import reference_masks
 
     house, name = work.house, cohort.name
-    rows, agreement = reference_masks(
-        house.lake.read("annotations", parts=[name]), cohort=house.located(cohort)
+    named = cohort.consensus.reader
+    found = reference_masks(
+        house.lake.read("annotations", parts=[name]),
+        cohort=cohort,
+        named_reader=None if named is None else key_of("reader", named, keyring=house.keyring(cohort)),
     )
-    masks = house.lake.write("masks", name, rows)
-    house.lake.write("agreement", name, agreement)
+    masks = house.lake.write("masks", name, found.masks)
+    house.lake.write("agreement", name, found.agreement)
+    adjudications = house.lake.write("adjudications", name, found.adjudications)
     positives = masks.column("has_pneumothorax").to_pylist().count(True)
-    whole = {row["measure"]: round(row["value"], 3) for row in agreement if row["radiograph_id"] is None}
+    whole = {
+        row["measure"]: round(row["value"], 3) for row in found.agreement if row["radiograph_id"] is None
+    }
+    settled = adjudications.column("is_adjudicated").to_pylist()
+    open_n = settled.count(False)
     return Output(
-        tables=(("masks", name), ("agreement", name)),
-        metrics={"positives": positives, **whole},
-        markdown=pairs({"radiographs": masks.num_rows, "with pneumothorax": positives, **whole})
+        tables=(("masks", name), ("agreement", name), ("adjudications", name)),
+        metrics={"positives": positives, "to_adjudicate": open_n, **whole},
+        markdown=pairs(
+            {
+                "radiographs": masks.num_rows,
+                "with pneumothorax": positives,
+                "readers disagree, adjudicated": len(settled) - open_n,
+                "readers disagree, to adjudicate": open_n,
+                **whole,
+            }
+        )
         + "\n\n"
-        + counts(masks, "laterality", "radiographs"),
+        + counts(masks, "laterality", "radiographs")
+        + "\n\n"
+        + counts(masks, "standard", "radiographs"),
     )
 
 
@@ -126,6 +146,7 @@ def _check(cohort: Cohort, work: Work) -> Output:
             read("masks", parts=[name]),
             read("annotations", parts=[name]),
             read("instances", parts=[name]),
+            adjudications=read("adjudications", parts=[name]),
             images=read("images", parts=[name]),
             shards=house.shards("images"),
         ),
