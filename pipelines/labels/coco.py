@@ -102,7 +102,7 @@ def _runs(segmentation: Any, shape: tuple[int, int]) -> Runs:  # noqa: ANN401  a
             )
         if isinstance(counts, str):
             return coco_to_runs(counts, shape, where="a compressed segmentation")
-        return counts_to_runs(counts, shape, where="a segmentation's counts")
+        return counts_to_runs(counts or (), shape, where="a segmentation's counts")
     return _polygons(segmentation, shape)
 
 
@@ -125,7 +125,7 @@ def _polygons(polygons: Any, shape: tuple[int, int]) -> Runs:  # noqa: ANN401  s
             )
     if not polygons:
         return union([])
-    from pycocotools import mask as pycocotools
+    from pycocotools import mask as pycocotools  # type: ignore[import-untyped]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, in how pycocotools makes its arrays

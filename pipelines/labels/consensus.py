@@ -5,7 +5,7 @@ Works on runs at any resolution. How far readers agree is measured in ``agreemen
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def staple(readers: Sequence[Runs], shape: tuple[int, int]) -> Runs:
         for margin in (max(_MARGIN_PX, round(MARGIN_SHARE * (int(line[-1]) - int(line[0])))),)
     )
     images = [SimpleITK.GetImageFromArray(np.ascontiguousarray(one[box])) for one in masks]
-    weighed = SimpleITK.STAPLEImageFilter()
+    weighed: Any = SimpleITK.STAPLEImageFilter()  # type: ignore[no-untyped-call]
     weighed.SetForegroundValue(1)
     likely = SimpleITK.GetArrayViewFromImage(weighed.Execute(images)) >= _LIKELY
     found = np.zeros(shape, np.uint8)

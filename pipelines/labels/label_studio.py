@@ -208,7 +208,7 @@ def _runs(region: Row, shape: tuple[int, int], where: str) -> Runs:
         raise RejectedError(
             Reason.LABEL_QUALITY, f"{where}: a brush whose format is not rle; export it again"
         )
-    return brush.runs_of_brush(value.get("rle"), shape, where=where)
+    return brush.runs_of_brush(value.get("rle") or (), shape, where=where)
 
 
 def _when(text: Any) -> datetime | None:  # noqa: ANN401  JSON's

@@ -168,7 +168,7 @@ def files_below(path: UPath, *suffixes: str, what: str) -> list[UPath]:
         return [path]
     found = sorted(
         (one for one in path.rglob("*") if one.suffix.lower() in suffixes and one.is_file()),
-        key=lambda one: one.parts,
+        key=lambda one: tuple(one.parts),
     )
     if found:
         return found

@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from pipelines.labels.run_lengths import encode_siim
 from pipelines.phantoms.acquisitions import Acquisition, draw_acquisition, squeezed, stored_pixels
+from pipelines.phantoms.adjudicating import MISPLACED, settled
 from pipelines.phantoms.alterations import (
     Reframing,
     draw_reframing,
@@ -69,7 +70,8 @@ def write_order(order: Order, *, folder: Path) -> Written:
     film = turned(film, order.fault)
     identity = identity_of(case)
     files = _files(rng, order, film, identity)
-    marks = _marks(rng, order, film)
+    misplaced = str(order.fault) in MISPLACED
+    marks = settled(_marks(rng, order, film), film.mask, is_mislabelled=misplaced)
     truth: list[TruthRow] = []
     readings: list[tuple[str, str, int]] = []
     reports: list[tuple[str, str]] = []
