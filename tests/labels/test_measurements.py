@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,3 +108,39 @@ def test_a_run_over_the_end_of_a_column_is_not_a_bridge() -> None:
 )
 def test_size_classes_change_at_one_and_three_percent(percent: float, expected: str) -> None:
     assert size_class_of(percent) == expected
+
+
+def test_sql_over_the_integer_lists_gives_the_same_area_and_sides() -> None:
+    """The statement of docs/labels.md, on the stored columns, against the drawn masks."""
+    rng = np.random.default_rng(11)
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text("utf-8")
+    (sql,) = [one for one in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "touches_right" in one]
+    drawn = [np.zeros((1024, 1024), np.uint8)]
+    for _ in range(40):
+        mask = np.zeros((1024, 1024), np.uint8)
+        for _ in range(int(rng.integers(1, 4))):
+            top, left = rng.integers(0, 1000, 2)
+            height, width = rng.integers(1, 200, 2)
+            mask[top : top + height, left : left + width] = 1
+        drawn.append(mask)
+    for edge in (511, 512):  # the columns on either side of the middle
+        drawn.append(np.zeros((1024, 1024), np.uint8))
+        drawn[-1][:, edge] = 1
+    runs = [runs_of(mask) for mask in drawn]
+    masks = pa.table(  # noqa: F841  found by DuckDB under its name
+        {
+            "radiograph_id": [str(nth) for nth in range(len(drawn))],
+            "run_starts": pa.array([one.starts.tolist() for one in runs], pa.list_(pa.int64())),
+            "run_lengths": pa.array([one.lengths.tolist() for one in runs], pa.list_(pa.int64())),
+            "has_pneumothorax": [bool(len(one.starts)) for one in runs],
+        }
+    )
+    found = {int(key): tuple(rest) for key, *rest in duckdb.sql(sql).fetchall()}
+    assert found == {
+        nth: (int(mask.sum()), bool(mask[:, :512].any()), bool(mask[:, 512:].any()))
+        for nth, mask in enumerate(drawn)
+        if mask.any()
+    }
+    for nth, one in enumerate(runs):
+        if nth in found:
+            assert measure(one).area_px == found[nth][0]
