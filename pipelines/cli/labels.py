@@ -1,9 +1,11 @@
-"""``pdeseray labels``: look at the readers' labels before and beside the chain."""
+"""``pdeseray labels``: look at labels beside the chain, and ask for more."""
 
 import json
 from typing import TYPE_CHECKING
 
 import click
+
+from pipelines.cli.label_tasks import command as tasks
 
 if TYPE_CHECKING:
     from pipelines.labels.label_statistics import LabelStatistics
@@ -12,9 +14,12 @@ if TYPE_CHECKING:
 _SHOWN_FAULTS = 20
 
 
-@click.group("labels", help="Look at labels.")
+@click.group("labels", help="Look at labels, and write tasks for readers.")
 def command() -> None:
     """Hold the commands about labels."""
+
+
+command.add_command(tasks)
 
 
 @command.command("stats")

@@ -14,7 +14,7 @@ _COMMANDS = {
     "phantoms": "Make a phantom cohort as files on disk.",
     "deidentify": "De-identify a folder of DICOM files into another.",
     "withdraw": "Withdraw radiographs: the next run removes them, and they never come back.",
-    "labels": "Look at label files.",
+    "labels": "Look at label files, and write tasks for readers.",
     "cohort": "Laterality, size and projection of a cohort beside the paper's.",
     "models": "The networks of Table 4, or one of them stage by stage.",
     "train": "Train one network from a configuration file.",

@@ -41,6 +41,9 @@ BACKGROUND = "BACKGROUND"
 MASK_COLOUR = "#1f77b4"
 """Colour of the class in masks that we write; the background is white, as Ground Truth's is."""
 
+CATEGORIES = {"document-version": "2018-11-28", "labels": [{"label": FOREGROUND}]}
+"""The label category configuration that a labelling job asks for."""
+
 _METADATA = "-metadata"
 _WHITE = "#ffffff"
 _RGB = 3
