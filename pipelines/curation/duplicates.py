@@ -5,31 +5,36 @@ which side of a split (`splits`, `leakage`). Two films of one patient are not du
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from pipelines.curation.aligned_search import alike_as_they_are, propose
+from pipelines.curation.alignment import IDENTITY, aligned_correlations
 from pipelines.curation.columns import by_radiograph, column, columns
-from pipelines.curation.fingerprints import detail, pairs_within, perceptual_hash, thumbnail
+from pipelines.curation.fingerprints import Fingerprints, fingerprints_of
+from pipelines.curation.hash_search import pairs_within
 from pipelines.curation.linking import Linked
 from pipelines.curation.order import canonical_ranks
 from pipelines.curation.pixels import batches
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Row
 
-# Seen between copies: gamma 0.7 and 1.4 up to 12 bits, re-compressed and resized ones up to 2; between other
-# films from 2 bits (phantoms) or 14 (real films). 12 proposes every copy; the correlation decides.
+# Bits of 64 in which hashes of copies differ: re-compressed and resized ones up to 2, gamma 0.7 and 1.4 up to 12.
+# Other films differ from 2 bits (phantoms) or 14 (real films): the hash proposes, the correlation decides.
 HASH_RADIUS = 12
-# Correlation of 32x32 thumbnails without their shared anatomy. Copies that were re-compressed or resized
-# reach 0.99, re-windowed ones and gamma 0.7 to 1.4 stay above 0.955; of 200,000 pairs of other films, those
-# of one patient among them, none reaches 0.90.
-CONFIRM_CORRELATION = 0.94
-
-# Pairs confirmed at once: 16,384 pairs of 32x32 float32 thumbnails are 128 MiB, however many blank films
-# there are.
-_CONFIRM_N = 16_384
+# Beyond so many films only hashes that share a band are compared; copies farther apart are left to the search
+# over placements.
+ALL_PAIRS_N = 50_000
+BANDED_RADIUS = 3
+# What hashes propose is looked at more closely from this correlation of 32x32 thumbnails on: copies reach 0.92.
+HASHED_CORRELATION = 0.85
+# Correlation of fine detail once one film is laid on the other. Copies (re-compressed, resized, re-windowed,
+# cropped to 3 %, shifted by 3 %, and several of these at once) reach 0.965 and more; of pairs of other films,
+# those of one patient among them, none passes 0.941.
+CONFIRM_CORRELATION = 0.955
 
 # Transfer syntaxes that may have lost detail (PS3.5 section 8.2 and annex A.4); all others keep every pixel.
 _LOSSY_SYNTAXES = frozenset(
@@ -62,9 +67,10 @@ def find_duplicates(
     Returns
     -------
     list of Row
-        Rows of `duplicates`. `exact`: equal digests of the decoded pixels (distance 0); `near`: pHash within
-        `HASH_RADIUS` bits (distance, of 64) and thumbnails that correlate above `CONFIRM_CORRELATION`.
-        `kept_id` is one for all copies of a film, so it may be neither of a row's two.
+        Rows of `duplicates`. `exact`: equal digests of the decoded pixels (distance 0); `near`: proposed by
+        hash or by the search over placements, and correlating above `CONFIRM_CORRELATION` once aligned
+        (distance: bits of 64 in which the hashes differ). `kept_id` is one for all copies of a film, so it
+        may be neither of a row's two.
     """
     ranks = canonical_ranks(instances)
     in_order = sorted(ranks, key=ranks.__getitem__)
@@ -127,25 +133,33 @@ def _first_rendered(copies: Iterable[list[str]], images: pa.Table) -> pa.Table:
 
 def _near(images: pa.Table, shards: ShardSet) -> list[tuple[str, str, int]]:
     keys: list[str] = []
-    thumbnails: list[NDArray[np.float32]] = []
+    several: list[Fingerprints] = []
     for batch_keys, pixels in batches(images, shards):
         keys += batch_keys
-        thumbnails += [thumbnail(image) for image in pixels]
-    if not keys:
+        several.append(fingerprints_of(pixels))
+    if len(keys) < 2:  # noqa: PLR2004 - a pair
         return []
-    hashes = np.array([perceptual_hash(small) for small in thumbnails], dtype=np.uint64)
-    candidates = pairs_within(hashes, HASH_RADIUS)
-    details = detail(np.stack(thumbnails)).reshape(len(keys), -1)
+    films = Fingerprints(
+        *(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Fingerprints))
+    )
     return [
-        (keys[one], keys[other], int(np.bitwise_count(hashes[one] ^ hashes[other])))
-        for start in range(0, len(candidates), _CONFIRM_N)
-        for chunk in [candidates[start : start + _CONFIRM_N]]
-        for one, other in chunk[_correlations(details, chunk) >= CONFIRM_CORRELATION]
+        (keys[one], keys[other], int(np.bitwise_count(films.hashes[one] ^ films.hashes[other])))
+        for one, other in near_pairs(films)
     ]
 
 
-def _correlations(details: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.asarray(np.einsum("ij,ij->i", details[pairs[:, 0]], details[pairs[:, 1]]))
+def near_pairs(films: Fingerprints) -> list[tuple[int, int]]:
+    """Return the pairs (i, j), i < j, of films of which one is a reworked copy of the other, in order."""
+    proposals = propose(films.thumbnails)
+    known = {(min(pair), max(pair)) for pair in proposals.pairs.tolist()}
+    by_hash = pairs_within(films.hashes, HASH_RADIUS if len(films.hashes) <= ALL_PAIRS_N else BANDED_RADIUS)
+    by_hash = by_hash[alike_as_they_are(films.thumbnails, by_hash) >= HASHED_CORRELATION]
+    more = np.array([pair for pair in by_hash.tolist() if tuple(pair) not in known], dtype=np.int64)
+    pairs = np.concatenate([proposals.pairs, more.reshape(-1, 2)])
+    starts = np.concatenate([proposals.placements, np.tile(IDENTITY, (len(more), 1))])
+    alike = aligned_correlations(films.detailed, pairs, starts)
+    confirmed = pairs[alike >= CONFIRM_CORRELATION]
+    return sorted((min(pair), max(pair)) for pair in confirmed.tolist())
 
 
 def _rows(

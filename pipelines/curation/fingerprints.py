@@ -1,30 +1,57 @@
-"""What a film looks like in a few numbers: a 64-bit perceptual hash and a 32x32 thumbnail.
+"""What a film looks like in a few numbers: a 64-bit perceptual hash, and thumbnails of 32 and 64 pixels.
 
-Here: making fingerprints and comparing them, on arrays. Not here: which films are compared and which copy is
-kept (`duplicates`).
+Here: making fingerprints of images. Not here: finding those that are near (`hash_search`, `aligned_search`),
+and deciding which of them are copies (`alignment`, `duplicates`).
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+
 THUMBNAIL_PX = 32
-# Rows of the hash matrix compared at once: 512 x 12,047 x 8 bytes is 47 MiB.
-_CHUNK_N = 512
-# Blur (in thumbnail pixels) that holds what all chest films share: lungs dark, mediastinum and abdomen
-# bright. Taking it away leaves edges of heart, ribs and diaphragm, which differ from film to film.
-_SHARED_ANATOMY_SIGMA = 1.0
+DETAILED_PX = 64
 
 
-def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Reduce an image (S, S), S ≥ 32, to 32x32 float32 grey levels by area, so that every pixel counts."""
-    reduced = cv2.resize(image.astype(np.float32), (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+@dataclass(frozen=True)
+class Fingerprints:
+    """
+    Fingerprints of N images.
+
+    Attributes
+    ----------
+    hashes : uint64 array of shape (N,)
+    thumbnails : float32 array of shape (N, 32, 32)
+        Grey levels 0 … 255.
+    detailed : float16 array of shape (N, 64, 64)
+        The same, for confirming; to an eighth of a grey level.
+    """
+
+    hashes: NDArray[np.uint64]
+    thumbnails: Floats
+    detailed: NDArray[np.float16]
+
+
+def fingerprints_of(images: NDArray[np.uint8]) -> Fingerprints:
+    """Make the fingerprints of images (N, S, S), S ≥ 64, 0 black, 255 white."""
+    thumbnails = np.stack([thumbnail(image) for image in images])
+    return Fingerprints(
+        np.array([perceptual_hash(small) for small in thumbnails], dtype=np.uint64),
+        thumbnails,
+        np.stack([thumbnail(image, DETAILED_PX) for image in images]).astype(np.float16),
+    )
+
+
+def thumbnail(image: NDArray[np.uint8], size_px: int = THUMBNAIL_PX) -> Floats:
+    """Reduce an image (S, S) to float32 grey levels of a smaller square by area, so that every pixel counts."""
+    reduced = cv2.resize(image.astype(np.float32), (size_px, size_px), interpolation=cv2.INTER_AREA)
     return np.asarray(reduced, dtype=np.float32)
 
 
-def perceptual_hash(small: NDArray[np.float32]) -> int:
+def perceptual_hash(small: Floats) -> int:
     """
     Hash a 32x32 thumbnail to 64 bits (pHash: signs of the 8x8 lowest DCT frequencies against their median).
 
@@ -35,51 +62,31 @@ def perceptual_hash(small: NDArray[np.float32]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def pairs_within(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
+def between_blurs(films: NDArray[np.floating], fine: float, coarse: float) -> Floats:
     """
-    Find all pairs of hashes that differ in at most `radius` bits.
+    Keep what lies between two blurs of films (N, S, S), sigmas in pixels.
 
-    Parameters
-    ----------
-    hashes : uint64 array of shape (N,)
-    radius : int
-        0 … 64.
-
-    Returns
-    -------
-    int64 array of shape (M, 2)
-        Indices (i, j) with i < j, in order.
+    Below `fine` lies noise; above `coarse` what all chests share: lungs dark, mediastinum and abdomen bright.
     """
-    found = [pairs for pairs in _chunks(hashes, radius) if len(pairs)]
-    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+    return np.stack(
+        [
+            cv2.GaussianBlur(film, (0, 0), fine) - cv2.GaussianBlur(film, (0, 0), coarse)
+            for film in films.astype(np.float32)
+        ]
+    )
 
 
-def detail(small: NDArray[np.float32]) -> NDArray[np.float32]:
-    """
-    Take the shared anatomy from thumbnails and scale what is left to mean 0 and length 1.
-
-    Parameters
-    ----------
-    small : float32 array of shape (..., 32, 32)
-
-    Returns
-    -------
-    float32 array of the same shape
-        The dot product of two of them is their correlation, -1 … 1. All zero where an image holds nothing.
-    """
-    flat = small.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
-    rest = np.stack([film - cv2.GaussianBlur(film, (0, 0), _SHARED_ANATOMY_SIGMA) for film in flat])
-    rest -= rest.mean(axis=(1, 2), keepdims=True)
-    length = np.sqrt((rest**2).sum(axis=(1, 2), keepdims=True))
-    holds_something = length > 1e-3  # noqa: PLR2004 - below it is rounding noise
-    scaled = np.divide(rest, length, out=np.zeros_like(rest), where=holds_something)
-    return np.asarray(scaled.reshape(small.shape), dtype=np.float32)
+def inside(films: NDArray[np.floating], margin: int) -> NDArray[np.floating]:
+    """Leave out the pixels at each edge, where a shift brings in what was not on the film."""
+    return films[:, margin:-margin, margin:-margin]
 
 
-def _chunks(hashes: NDArray[np.uint64], radius: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(hashes), _CHUNK_N):
-        rows = hashes[start : start + _CHUNK_N]
-        distance = np.bitwise_count(rows[:, None] ^ hashes[None, start:])
-        one, other = np.nonzero(distance <= radius)
-        later = other > one
-        yield np.column_stack([one[later], other[later]]).astype(np.int64) + start
+def unit_vectors(films: NDArray[np.floating]) -> Floats:
+    """Flatten films (N, …) to vectors of mean 0 and length 1; what holds nothing becomes 0."""
+    flat = films.reshape(len(films), -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    # under a hundredth of a grey level a pixel there is only rounding
+    holds_something = length > 0.01 * np.sqrt(flat.shape[1])
+    scaled = np.divide(flat, length, out=np.zeros_like(flat), where=holds_something)
+    return np.asarray(scaled, dtype=np.float32)

@@ -1,6 +1,4 @@
-import time
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import cv2
@@ -9,8 +7,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.curation.duplicates import HASH_RADIUS, fidelity_ranks, find_duplicates, kept_copies
-from pipelines.curation.fingerprints import pairs_within, perceptual_hash, thumbnail
+from pipelines.curation.duplicates import fidelity_ranks, find_duplicates, kept_copies
+from pipelines.curation.fingerprints import perceptual_hash, thumbnail
 
 Film = Callable[..., NDArray[np.uint8]]
 Tables = Callable[..., Any]
@@ -35,6 +33,22 @@ def rewindowed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip((image.astype(float) - 20) * 1.2, 0, 255).astype(np.uint8)
 
 
+def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = image.shape[0]
+    rest = image[: size - round(0.03 * size), round(0.03 * size) :]
+    return np.asarray(cv2.resize(rest, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shifted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    by = 0.03 * image.shape[0]
+    matrix = np.array([[1.0, 0.0, by], [0.0, 1.0, -by]])
+    return np.asarray(cv2.warpAffine(image, matrix, image.shape), np.uint8)
+
+
+def cropped_rewindowed_and_recompressed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return recompressed(rewindowed(cropped(image)))
+
+
 def darkened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (255 * (image / 255.0) ** 1.4).astype(np.uint8)
 
@@ -56,7 +70,10 @@ def test_equal_digests_are_exact_copies_with_or_without_an_image(instances: Tabl
 
 
 @pytest.mark.parametrize("size_px", [128, 256, 512])
-@pytest.mark.parametrize("copied", [recompressed, resized, rewindowed, darkened])
+@pytest.mark.parametrize(
+    "copied",
+    [recompressed, resized, rewindowed, darkened, cropped, shifted, cropped_rewindowed_and_recompressed],
+)
 def test_a_reworked_copy_is_near_and_other_films_are_not(
     instances: Tables, rendered: Tables, film: Film, copied: Callable[..., NDArray[np.uint8]], size_px: int
 ) -> None:
@@ -64,7 +81,7 @@ def test_a_reworked_copy_is_near_and_other_films_are_not(
     images, shards = rendered(films | {"r20": copied(films["r7"])})
     rows = find_duplicates(instances([{}] * 21), images, shards=shards)
     assert found_pairs(rows) == {("near", frozenset({"r7", "r20"}))}
-    assert 0 <= rows[0]["distance"] <= HASH_RADIUS
+    assert 0 <= rows[0]["distance"] <= 64
 
 
 def test_two_films_of_one_patient_are_not_duplicates(instances: Tables, rendered: Tables, film: Film) -> None:
@@ -127,27 +144,9 @@ def test_copies_joined_through_a_third_keep_one_and_unranked_ones_join_nothing()
     }
 
 
-def test_all_pairs_within_a_radius_are_those_that_counting_bits_one_by_one_finds() -> None:
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**64, 700, dtype=np.uint64)
-    hashes[::7] = hashes[0] ^ np.uint64(0b1011)
-    expected = [
-        (i, j) for i, j in combinations(range(700), 2) if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= 22
-    ]
-    assert [tuple(pair) for pair in pairs_within(hashes, 22)] == expected
-
-
 def test_the_hash_says_nothing_of_brightness(film: Film) -> None:
     small = thumbnail(film(3))
     assert perceptual_hash(small) == perceptual_hash(small * np.float32(0.5) + np.float32(20))
-
-
-@pytest.mark.slow
-def test_twelve_thousand_hashes_are_compared_within_a_second_or_so() -> None:
-    hashes = np.random.default_rng(0).integers(0, 2**64, 12_047, dtype=np.uint64)
-    start = time.perf_counter()
-    pairs_within(hashes, HASH_RADIUS)
-    assert time.perf_counter() - start < 3  # 0.3 s on a quiet core; the machine may be busy
 
 
 def test_pairs_do_not_depend_on_the_names_of_radiographs(

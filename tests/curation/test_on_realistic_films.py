@@ -6,13 +6,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.curation.duplicates import find_duplicates
+from pipelines.curation.duplicates import find_duplicates, near_pairs
+from pipelines.curation.fingerprints import fingerprints_of
 from pipelines.curation.image_quality import faults_of, is_frontal_chest
 from pipelines.dicom.rendering import render
 from pipelines.engine import LocalEngine
@@ -89,6 +91,45 @@ def test_the_copies_that_were_planted_are_found_and_nothing_else(
     assert {
         (row["kind"], frozenset({row["radiograph_id"], row["other_id"]})) for row in found
     } == cohort.planted
+
+
+def cropped(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    size = image.shape[0]
+    left, right, top, bottom = rng.uniform(0, 0.03, 4) * size
+    matrix = np.array([[1 - (left + right) / size, 0, left], [0, 1 - (top + bottom) / size, top]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def shifted(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    size = image.shape[0]
+    right, down = rng.uniform(-0.03, 0.03, 2) * size
+    return np.asarray(cv2.warpAffine(image, np.array([[1, 0, right], [0, 1, down]]), (size, size)))
+
+
+def rewindowed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    return np.asarray(255 * (image / 255.0) ** rng.choice([0.7, 1.4]), np.uint8)
+
+
+def all_at_once(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    worked = rewindowed(cropped(image, rng), rng)
+    return np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", worked, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 0), np.uint8
+    )
+
+
+@pytest.mark.parametrize("copied", [cropped, shifted, rewindowed, all_at_once])
+def test_every_film_is_found_again_among_reworked_copies_of_all_and_nothing_else(
+    cohort: Cohort, copied: Callable[..., NDArray[np.uint8]]
+) -> None:
+    in_pairs = {name for _, pair in cohort.planted for name in pair}
+    films = np.stack([image for name, image in cohort.images.items() if name not in in_pairs])
+    rng = np.random.default_rng(4)
+    copies = np.stack([copied(film, rng) for film in films])
+    found = near_pairs(fingerprints_of(np.concatenate([films, copies])))
+    assert found == [(at, at + len(films)) for at in range(len(films))]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real films in ../shared are not at hand")
