@@ -56,7 +56,7 @@ def aligned_correlations(films: NDArray[np.floating], pairs: NDArray[np.int64], 
 def placed(films: NDArray[np.floating], placements: Placements) -> _Films:
     """Resample films (N, S, S) at their placements by cubic interpolation; beyond an edge its pixels repeat."""
     size = films.shape[1]
-    rows, columns = _weights(placements[:, :2], size), _weights(placements[:, 2:], size)
+    rows, columns = resampling(placements[:, :2], size), resampling(placements[:, 2:], size)
     return np.asarray(rows @ films.astype(np.float32) @ columns.transpose(0, 2, 1))
 
 
@@ -109,7 +109,7 @@ def _step(rest: _Films, slopes: _Films) -> Placements:
     return np.clip(step, [-one for one in most * 2], most * 2)
 
 
-def _weights(axis: Placements, size: int) -> _Films:
+def resampling(axis: NDArray[np.float64], size: int) -> _Films:
     """Return the weight of each given pixel for each wanted one, along one axis: (N, S, S), rows sum to 1."""
     middle = (size - 1) / 2
     wanted = axis[:, :1] * (np.arange(size) - middle) + middle + axis[:, 1:] * size

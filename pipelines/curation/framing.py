@@ -1,4 +1,4 @@
-"""How a chest lies in its frame: where its midline is, and whether lungs run out of the picture at top or bottom.
+"""How a chest lies in its frame: its midline, the heart's side, and whether lungs run out at top or bottom.
 
 Here: measuring an image that is known to show a frontal chest. Not here: whether it does
 (`chest_likeness`), and what follows (`image_quality`).
@@ -14,11 +14,14 @@ _PX = 64
 # Where the lungs are on nearly every film, as parts of the frame's height.
 _LUNG_ROWS = slice(int(0.12 * _PX), int(0.75 * _PX))
 _MID_LUNG_ROWS = slice(int(0.25 * _PX), int(0.62 * _PX))
+# Where the heart's apex is: below the hila and above the domes of the diaphragm.
+_HEART_ROWS = slice(int(0.50 * _PX), int(0.68 * _PX))
 _TOP_ROWS = slice(0, int(0.06 * _PX))
 _BOTTOM_ROWS = slice(int(0.78 * _PX), _PX)
-# Distances from the midline, as parts of the frame's width: mediastinum, lung, and the rings in which the
+# Distances from the midline, as parts of the frame's width: mediastinum, heart, lung, and the rings in which the
 # chest wall is looked for.
 _MEDIASTINUM = 0.06
+_HEART = (0.08, 0.18)
 _LUNG = (0.10, 0.25)
 _WALL_RINGS = tuple((near, near + 0.05) for near in (0.20, 0.25, 0.30, 0.35, 0.40, 0.45))
 # The midline is looked for between a quarter and three quarters, and mirrored over at most this many columns.
@@ -40,6 +43,9 @@ class Framing:
         How much darker than mediastinum and chest wall the lungs' columns are in the topmost rows, as a
         part of the image's grey range. Above shoulders all three are air or soft tissue (about 0 or less);
         where the picture begins below the apices, lungs stand between bright walls.
+    heart_side : float
+        How much brighter the heart's rows are beside the midline on the right half of the picture than on
+        the left, as a part of the image's grey range. The patient's left stands on the right: 0.13 to 0.5.
     bottom_brightness : float
         The brightest of the lungs' columns near the lower edge, 0 as dark as lung, 1 as bright as the
         brightest seventh of the image. An abdomen reaches 0.9 and more.
@@ -47,6 +53,7 @@ class Framing:
 
     midline_offset: float
     top_contrast: float
+    heart_side: float
     bottom_brightness: float
 
 
@@ -60,6 +67,7 @@ def measure_framing(image: NDArray[np.uint8]) -> Framing:
     return Framing(
         midline_offset=midline / _PX - 0.5,
         top_contrast=_top_contrast(small, distance, lungs),
+        heart_side=_heart_side(small, midline),
         bottom_brightness=_bottom_brightness(small, lungs),
     )
 
@@ -95,6 +103,15 @@ def _top_contrast(
     mediastinum = float(top[distance < _MEDIASTINUM].mean())
     low, high = np.percentile(small, [15, 85])
     return (min(wall, mediastinum) - float(top[lungs].mean())) / max(float(high - low), 1.0)
+
+
+def _heart_side(small: NDArray[np.float64], midline: float) -> float:
+    beside = (np.arange(_PX) + 0.5 - midline) / _PX
+    rows = small[_HEART_ROWS].mean(axis=0)
+    right = rows[(beside > _HEART[0]) & (beside < _HEART[1])].mean()
+    left = rows[(-beside > _HEART[0]) & (-beside < _HEART[1])].mean()
+    low, high = np.percentile(small, [15, 85])
+    return float(right - left) / max(float(high - low), 1.0)
 
 
 def _bottom_brightness(small: NDArray[np.float64], lungs: NDArray[np.bool_]) -> float:

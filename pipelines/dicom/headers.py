@@ -4,64 +4,64 @@ What belongs here: projection, laterality, spacing and the other attributes that
 the place it was read from. What does not: anything that identifies, and anything measured in pixels.
 """
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import Protocol
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
+from pipelines.dicom.attributes import SIMPLE_VRS, to_json
 from pipelines.dicom.deidentification import Deidentified
 from pipelines.dicom.identity import Keyring
-from pipelines.dicom.reading import PARSING_FAULTS, element_of, number_of, quietly, text_of
+from pipelines.dicom.reading import PARSING_FAULTS, element_of, quietly, text_of
+from pipelines.dicom.view_position import resolve
 from pipelines.records import Row
 
-# PS3.16 CID 4010 "DX View", in SNOMED CT and in the older SNOMED-RT
-_VIEW_CODES = {
-    ("399348003", "SCT"): "AP",
-    ("272479007", "SCT"): "PA",
-    ("R-10206", "SRT"): "AP",
-    ("R-10214", "SRT"): "PA",
-    ("R-10206", "SNM3"): "AP",
-    ("R-10214", "SNM3"): "PA",
-}
-_PROJECTIONS = {
-    "AP": re.compile(r"\b(AP|A\.P\.?|ANTERO-?\s?POSTERIOR)(?![A-Z])", re.IGNORECASE),
-    "PA": re.compile(r"\b(PA|P\.A\.?|POSTERO-?\s?ANTERIOR)(?![A-Z])", re.IGNORECASE),
-}
-_DESCRIPTIONS = (
-    "SeriesDescription",
-    "ProtocolName",
-    "AcquisitionDeviceProcessingDescription",
-    "PerformedProcedureStepDescription",
-    "StudyDescription",
-)
-# Columns of their own, names made by the key, and what describes the storage instead of the radiograph
-_NOT_ATTRIBUTES = frozenset(
-    [
-        "AccessionNumber",
-        "BitsStored",
-        "BodyPartExamined",
-        "Columns",
-        "Manufacturer",
-        "Modality",
-        "PatientBirthDate",
-        "PatientID",
-        "PatientName",
-        "PhotometricInterpretation",
-        "PixelSpacing",
-        "Rows",
-        "SOPClassUID",
-        "SpecificCharacterSet",
-        "StudyDate",
-    ]
-)
-_SIMPLE_VRS = frozenset(
-    ["AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UL", "US"]
-)
-_LONGEST_ATTRIBUTE = 256
+__all__ = ["DatasetHeader", "Header", "columns_of", "describe", "pixel_spacing_of"]
+
+
+class Header(Protocol):
+    """What is asked of a header, however it was read."""
+
+    def text(self, keyword: str) -> str:
+        r"""Return an attribute as text without padding, values joined by "\\"; "" when absent or not decodable."""
+
+    def view_code(self) -> tuple[str, str]:
+        """Return value and coding scheme of View Code Sequence's item; empty texts where there is none."""
+
+    def elements(self) -> Iterator[tuple[str, str, str]]:
+        """Yield keyword, value representation and text of each simple top-level element of the standard."""
+
+
+class DatasetHeader:
+    """A data set as `reading.read` returns it, as a `Header`."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def text(self, keyword: str) -> str:
+        """See `Header.text`."""
+        return text_of(self._dataset, keyword)
+
+    def view_code(self) -> tuple[str, str]:
+        """See `Header.view_code`."""
+        with quietly():
+            try:
+                element = element_of(self._dataset, "ViewCodeSequence")
+                if element is None or not element.value:
+                    return ("", "")
+                item = element.value[0]
+                return text_of(item, "CodeValue"), text_of(item, "CodingSchemeDesignator").upper()
+            except PARSING_FAULTS:
+                return ("", "")
+
+    def elements(self) -> Iterator[tuple[str, str, str]]:
+        """See `Header.elements`."""
+        for element in self._dataset.elements():
+            keyword = keyword_for_tag(element.tag)
+            if keyword and element.VR in SIMPLE_VRS:
+                yield keyword, str(element.VR), text_of(self._dataset, keyword)
 
 
 def describe(original: Dataset, released: Deidentified, keyring: Keyring) -> Row:
@@ -82,62 +82,52 @@ def describe(original: Dataset, released: Deidentified, keyring: Keyring) -> Row
         All columns but those that say where the file came from and lies: cohort, source_key, source_order,
         official_role, store_key, file_sha256, pixel_sha256.
     """
-    kept = released.kept
-    view_position, view_position_source = view_position_of(original)
-    spacing, spacing_source = pixel_spacing_of(original)
     patient, study = text_of(original, "PatientID"), text_of(original, "StudyInstanceUID")
     accession = text_of(original, "AccessionNumber")
+    read = DatasetHeader(original)
     return {
         "radiograph_id": released.radiograph_id,
         "patient_key": keyring.key_of("patient", patient) if patient else None,
         "study_key": keyring.key_of("study", study) if study else None,
         "accession_key": keyring.key_of("accession", accession) if accession else None,
-        "study_date": _date(text_of(kept, "StudyDate")),
-        "view_position": view_position,
-        "view_position_source": view_position_source,
-        "laterality_tag": text_of(kept, "ImageLaterality") or text_of(kept, "Laterality") or None,
-        "modality": text_of(kept, "Modality") or "CR",
-        "sop_class_uid": text_of(kept, "SOPClassUID"),
-        "body_part": text_of(kept, "BodyPartExamined") or None,
-        "rows_px": number_of(original, "Rows"),
-        "columns_px": number_of(original, "Columns"),
-        "photometric": text_of(kept, "PhotometricInterpretation"),
-        "bits_stored": number_of(original, "BitsStored"),
-        "pixel_spacing_mm": spacing,
-        "pixel_spacing_source": spacing_source,
+        **columns_of(DatasetHeader(released.kept), seen=read),
         "transfer_syntax": str(original.file_meta.TransferSyntaxUID),
-        "manufacturer": text_of(kept, "Manufacturer") or None,
-        "attributes": json.dumps(_attributes(kept), sort_keys=True, ensure_ascii=False),
     }
 
 
-def view_position_of(dataset: Dataset) -> tuple[str | None, str]:
-    """Resolve the projection, never guessing: from View Position, then its code, then descriptions.
+def columns_of(kept: Header, *, seen: Header) -> Row:
+    """Return the columns that describe a radiograph and name nobody.
 
-    Returns
-    -------
-    view_position : {"PA", "AP"} or None
-        None where nothing says it, or what says it says another view.
-    source : {"ViewPosition", "ViewCodeSequence", "description", "unknown"}
-        Where it was read.
+    Parameters
+    ----------
+    kept
+        What is left after de-identification.
+    seen
+        The header as it was read, for the projection and the numbers; `kept` where only that is left.
     """
-    stated = text_of(dataset, "ViewPosition").upper()
-    if stated in _PROJECTIONS:
-        return stated, "ViewPosition"
-    if stated:
-        return None, "unknown"  # a lateral or oblique view: a description must not overrule it
-    coded = _view_code(dataset)
-    if coded in _VIEW_CODES:
-        return _VIEW_CODES[coded], "ViewCodeSequence"
-    for keyword in _DESCRIPTIONS:
-        text = text_of(dataset, keyword).replace("_", " ")
-        found = [name for name, pattern in _PROJECTIONS.items() if pattern.search(text)]
-        if len(found) == 1:
-            return found[0], "description"
-    return None, "unknown"
+    view = resolve(seen.text, seen.view_code())
+    spacing, spacing_source = pixel_spacing_of(seen)
+    return {
+        "study_date": _date(kept.text("StudyDate")),
+        "view_position": view.position,
+        "view_position_source": view.source,
+        "view_position_conflict": view.conflict,
+        "laterality_tag": kept.text("ImageLaterality") or kept.text("Laterality") or None,
+        "modality": kept.text("Modality") or "CR",
+        "sop_class_uid": kept.text("SOPClassUID"),
+        "body_part": kept.text("BodyPartExamined") or None,
+        "rows_px": _count(seen.text("Rows")),
+        "columns_px": _count(seen.text("Columns")),
+        "photometric": kept.text("PhotometricInterpretation"),
+        "bits_stored": _count(seen.text("BitsStored")),
+        "pixel_spacing_mm": spacing,
+        "pixel_spacing_source": spacing_source,
+        "manufacturer": kept.text("Manufacturer") or None,
+        "attributes": to_json(kept.elements()),
+    }
 
 
-def pixel_spacing_of(dataset: Dataset) -> tuple[list[float] | None, str]:
+def pixel_spacing_of(header: Header) -> tuple[list[float] | None, str]:
     """Return the spacing of pixels and what it is measured at (PS3.3 section 10.7.1.3).
 
     Returns
@@ -148,48 +138,27 @@ def pixel_spacing_of(dataset: Dataset) -> tuple[list[float] | None, str]:
         `calibrated`: in the patient, by a calibration that the header states or by a value that differs from
         the detector's. `imager`: at the detector, magnified. `nominal`: at a scanner's film plane, or not said.
     """
-    pixel, imager = _pair(dataset, "PixelSpacing"), _pair(dataset, "ImagerPixelSpacing")
-    if pixel and (text_of(dataset, "PixelSpacingCalibrationType") or (imager and imager != pixel)):
+    pixel, imager = _pair(header, "PixelSpacing"), _pair(header, "ImagerPixelSpacing")
+    if pixel and (header.text("PixelSpacingCalibrationType") or (imager and imager != pixel)):
         return pixel, "calibrated"
     if imager:
         return imager, "imager"
-    nominal = pixel or _pair(dataset, "NominalScannedPixelSpacing")
+    nominal = pixel or _pair(header, "NominalScannedPixelSpacing")
     return (nominal, "nominal") if nominal else (None, "unknown")
 
 
-def _pair(dataset: Dataset, keyword: str) -> list[float] | None:
+def _pair(header: Header, keyword: str) -> list[float] | None:
     try:
-        values = [float(part) for part in text_of(dataset, keyword).split("\\")]
+        values = [float(part) for part in header.text(keyword).split("\\")]
     except ValueError:
         return None
     return values if len(values) == 2 and all(0 < value < 10 for value in values) else None  # noqa: PLR2004
 
 
-def _view_code(dataset: Dataset) -> tuple[str, str]:
-    with quietly():
-        try:
-            element = element_of(dataset, "ViewCodeSequence")
-            if element is None or not element.value:
-                return ("", "")
-            item = element.value[0]
-            return text_of(item, "CodeValue"), text_of(item, "CodingSchemeDesignator").upper()
-        except PARSING_FAULTS:
-            return ("", "")
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else None  # noqa: PLR2004 - 32 bits
 
 
 def _date(text: str) -> date | None:
     """Read a date that the de-identification has already checked."""
     return date(int(text[:4]), int(text[4:6]), int(text[6:8])) if text else None
-
-
-def _attributes(kept: Dataset) -> Mapping[str, Any]:
-    """Return the short attributes that stay and have no column, by keyword."""
-    found: dict[str, Any] = {}
-    for element in kept.elements():
-        keyword = keyword_for_tag(element.tag)
-        if element.VR not in _SIMPLE_VRS or not keyword or keyword in _NOT_ATTRIBUTES:
-            continue
-        text = text_of(kept, keyword)
-        if text and len(text) <= _LONGEST_ATTRIBUTE:
-            found[keyword] = text
-    return found

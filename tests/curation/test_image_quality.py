@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.curation.image_quality import REASONS, SEVERITIES, faults_of, find_faults, is_frontal_chest
+from pipelines.records import Row
 
 Film = Callable[..., NDArray[np.uint8]]
 Image = NDArray[np.uint8]
@@ -56,7 +58,11 @@ def test_at_most_one_in_a_hundred_clean_films_has_a_finding(film: Film) -> None:
         ("cropped", lambda image: cut(image, top=0.30)),
         ("cropped", lambda image: cut(image, bottom=0.45)),
         ("not_frontal", np.rot90),
-        ("not_frontal", lambda image: lateral(image.shape[0])),
+        ("lateral", lambda image: lateral(image.shape[0])),
+        ("lateral", lambda image: lateral(image.shape[0])[:, ::-1]),
+        ("not_frontal", lambda image: hand(image.shape[0])),
+        ("mirrored", lambda image: image[:, ::-1]),
+        ("blank", lambda image: uneven_plate(image.shape[0])),
     ],
 )
 def test_a_planted_fault_is_named(
@@ -64,6 +70,27 @@ def test_a_planted_fault_is_named(
 ) -> None:
     named = [rule in rules(spoil(film(seed, size_px=size_px))) for seed in range(6)]
     assert all(named)
+
+
+def hand(size_px: int) -> Image:
+    """Draw a hand on black: a palm, five fingers with bright bones, a forearm."""
+    y, x = np.mgrid[0:size_px, 0:size_px] / size_px
+    image = np.zeros((size_px, size_px))
+    image[np.hypot((x - 0.5) / 0.18, (y - 0.65) / 0.2) < 1] = 85
+    image[(np.abs(x - 0.5) < 0.09) & (y > 0.7)] = 85
+    for tip, foot in ((0.12, 0.36), (0.33, 0.43), (0.5, 0.5), (0.66, 0.57), (0.83, 0.63)):
+        along = np.clip((0.62 - y) / 0.45, 0, 1)
+        apart = np.abs(x - (foot + (tip - foot) * along))
+        finger = (y > 0.17) & (y < 0.7)
+        image[finger & (apart < 0.035)] = np.maximum(image[finger & (apart < 0.035)], 85)
+        image[finger & (apart < 0.015)] = 190
+    return np.clip(image + np.random.default_rng(0).normal(0, 1, image.shape), 0, 255).astype(np.uint8)
+
+
+def uneven_plate(size_px: int) -> Image:
+    """Draw an empty plate whose unevenness and noise a window stretched to be seen."""
+    ramp = np.linspace(100, 145, size_px)[None, :].repeat(size_px, axis=0)
+    return np.clip(ramp + np.random.default_rng(0).normal(0, 9, ramp.shape), 0, 255).astype(np.uint8)
 
 
 def noise(size_px: int) -> Image:
@@ -74,11 +101,13 @@ def bands(size_px: int) -> Image:
     return np.repeat(np.linspace(0, 255, 8).astype(np.uint8), size_px // 8)[:, None].repeat(size_px, axis=1)
 
 
-@pytest.mark.parametrize("other", [noise, bands, lateral, lambda size: np.zeros((size, size), np.uint8)])
+@pytest.mark.parametrize(
+    "other", [noise, bands, lateral, hand, uneven_plate, lambda size: np.zeros((size, size), np.uint8)]
+)
 def test_what_is_no_frontal_chest_is_refused_with_what_was_measured(other: Callable[[int], Image]) -> None:
     answer, why = is_frontal_chest(other(256))
     assert not answer
-    assert why.startswith(("not_frontal: likeness", "blank: grey levels"))
+    assert why.startswith(("not_frontal: likeness", "lateral: likeness", "blank: grey levels"))
 
 
 def test_a_frontal_chest_is_one_even_when_negative_or_upside_down(film: Film) -> None:
@@ -105,6 +134,58 @@ def test_findings_are_rows_with_their_severity(
         ("r2", "wrongly_inverted", "warning"),
     ]
     assert set(rows[0]) == {"radiograph_id", "cohort", "rule", "severity", "detail"}
+
+
+def test_a_faint_chest_is_not_blank(film: Film) -> None:
+    faint = (100 + film(1) * 0.15).astype(np.uint8)
+    assert "blank" not in rules(faint)
+    assert "blank" in rules((100 + film(1) * 0.03).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "conflict", "turned", "expected"),
+    [
+        ({}, None, False, []),
+        ({}, None, True, ["mirrored"]),
+        ({"PatientOrientation": ["L", "F"]}, None, True, ["mirrored"]),
+        ({"PatientOrientation": ["R", "F"]}, None, True, ["mirrored"]),
+        ({"PatientOrientation": ["R", "F"]}, None, False, ["mirrored"]),
+        ({"ViewPosition": "PA"}, None, False, []),
+        ({"ViewPosition": "LL"}, None, False, ["contradictory_view"]),
+        ({}, "ViewPosition PA, description AP", False, ["contradictory_view"]),
+    ],
+)
+def test_what_shows_is_held_against_the_header(
+    look: Callable[..., list[Row]],
+    attributes: dict[str, Any],
+    conflict: str | None,
+    turned: bool,
+    expected: list[str],
+) -> None:
+    found = look(turned=turned, attributes=json.dumps(attributes), view_position_conflict=conflict)
+    assert [one["rule"] for one in found] == expected
+    assert {one["severity"] for one in found} <= {"warning"}
+    if conflict:
+        assert found[0]["detail"] == conflict
+
+
+@pytest.fixture
+def look(instances: Callable[..., Any], rendered: Callable[..., Any], film: Film) -> Callable[..., list[Row]]:
+    """Return the findings of one film with a header."""
+
+    def findings(*, turned: bool, **header: Any) -> list[Row]:
+        images, shards = rendered({"r0": film(1)[:, ::-1] if turned else film(1)})
+        return find_faults(instances([header]), images, shards=shards)
+
+    return findings
+
+
+def test_a_lateral_view_in_the_header_of_a_lateral_film_contradicts_nothing(
+    instances: Callable[..., Any], rendered: Callable[..., Any]
+) -> None:
+    images, shards = rendered({"r0": lateral(256)})
+    found = find_faults(instances([{"attributes": '{"ViewPosition": "LL"}'}]), images, shards=shards)
+    assert [(one["rule"], one["severity"]) for one in found] == [("lateral", "blocking")]
 
 
 def test_every_blocking_rule_has_a_reason() -> None:

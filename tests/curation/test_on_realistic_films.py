@@ -95,7 +95,7 @@ def test_the_copies_that_were_planted_are_found_and_nothing_else(
 
 def cropped(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     size = image.shape[0]
-    left, right, top, bottom = rng.uniform(0, 0.03, 4) * size
+    left, right, top, bottom = rng.uniform(0, 0.05, 4) * size
     matrix = np.array([[1 - (left + right) / size, 0, left], [0, 1 - (top + bottom) / size, top]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
@@ -105,7 +105,7 @@ def cropped(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 def shifted(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     size = image.shape[0]
-    right, down = rng.uniform(-0.03, 0.03, 2) * size
+    right, down = rng.uniform(-0.04, 0.04, 2) * size
     return np.asarray(cv2.warpAffine(image, np.array([[1, 0, right], [0, 1, down]]), (size, size)))
 
 

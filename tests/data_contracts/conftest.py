@@ -70,6 +70,7 @@ def _instance(n: int) -> dict[str, Any]:
         "study_date": DAY,
         "view_position": VIEW[n],
         "view_position_source": "ViewPosition" if VIEW[n] else "unknown",
+        "view_position_conflict": None,
         "modality": "CR",
         "sop_class_uid": "1.2.840.10008.5.1.4.1.1.7",
         "rows_px": 1024,

@@ -184,6 +184,7 @@ class Builder:
             "patient_key": f"{cohort}-p{order // 2}",
             "view_position": view if order % 3 else ("AP" if view == "PA" else "PA"),
             "view_position_source": "ViewPosition",
+            "view_position_conflict": None,
             "modality": "CR",
             "sop_class_uid": "1.2",
             "rows_px": 1024,
