@@ -129,9 +129,7 @@ def _one(vr: str, text: str) -> object:
             return int(text)
         if vr in _REAL_VRS:
             number = float(text)
-            return (
-                number if abs(number) < float("inf") else text
-            )  # JSON has no infinity, and nan is not equal
+            return number if isfinite(number) else text  # JSON has neither infinity nor nan
         if vr == "AS":
             return round(int(text[:3]) / _YEARS[text[3:4].upper()], 2)
     except (ValueError, KeyError):
