@@ -18,6 +18,7 @@ _COMMANDS = {
     "cohort": "Laterality, size and projection of a cohort beside the paper's.",
     "models": "The networks of Table 4, or one of them stage by stage.",
     "train": "Train one network from a configuration file.",
+    "predict": "Decide, outline and report pneumothorax on DICOM films; segmentations for a PACS.",
     "warehouse": "List published versions of the warehouse, or compare two.",
     "contracts": "Judge every table against its data contract.",
     "doctor": "Say what the pipeline finds on this machine and in the configured cohorts.",

@@ -29,7 +29,7 @@ from pipelines.engine import Engine
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Reason, RejectedError, Rejection, Row
 
-__all__ = ["Rendered", "decode", "grey_levels", "render", "render_images", "to_native_of"]
+__all__ = ["Rendered", "decode", "grey_levels", "render", "render_images", "stretched", "to_native_of"]
 
 Image = NDArray[np.uint8]
 _Levels = NDArray[np.float64]
@@ -84,12 +84,16 @@ def render(content: bytes, size_px: int) -> Rendered:
     pixels, decoder = decode(dataset)
     native, windowing = grey_levels(dataset, pixels)
     rows, columns = native.shape
+    return Rendered(stretched(native, size_px), to_native_of(rows, columns, size_px), decoder, windowing)
+
+
+def stretched(native: Image, size_px: int) -> Image:
+    """Return a picture of any shape as a square of `size_px`, as networks take it."""
+    rows, columns = native.shape
     shrinks = rows >= size_px and columns >= size_px
     # Area averages keep thin lines (a pleural line is one) as grey, where point samples would drop them
-    image = cv2.resize(
-        native, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return Rendered(np.asarray(image, np.uint8), to_native_of(rows, columns, size_px), decoder, windowing)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(native, (size_px, size_px), interpolation=interpolation), np.uint8)
 
 
 def to_native_of(rows: int, columns: int, size_px: int) -> tuple[float, ...]:
