@@ -133,23 +133,26 @@ def _print(summary: dict[str, Any], rows: list[dict[str, Any]], out: Path) -> No
     from rich.table import Table
 
     table = Table(title=f"{summary['model']}: {summary['predicted']} predicted, {summary['refused']} refused")
-    for name in ("film", "decision", "probability", "side", "area, %", "area, mm²", "s"):
-        table.add_column(name, justify="left" if name in ("decision", "side") else "right")
+    for name in ("film", "decision", "prob.", "side", "area %", "mm²", "s"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("decision", "side") else "right")
     for row in rows:
         if row["reason"]:
-            table.add_row(str(row["film"]), f"refused: {row['reason']} ({row['detail']})", "", "", "", "", "")
+            table.add_row(str(row["film"]), f"[yellow]refused: {row['reason']}", "", "", "", "", "")
             continue
         table.add_row(
             str(row["film"]),
             "pneumothorax" if row["positive"] else "no pneumothorax",
-            f"{row['probability']:.3f}",
+            f"{row['probability']:.2f}",
             row["laterality"],
             f"{row['area_percent']:.2f}",
-            "—" if row["area_mm2"] is None else f"{row['area_mm2']:.0f} ({row['spacing_source']})",
+            "—" if row["area_mm2"] is None else f"{row['area_mm2']:.0f}",
             f"{row['seconds']:.2f}",
         )
     console = Console()
     console.print(table)
+    for row in rows:
+        if row["reason"]:
+            console.print(f"film {row['film']} was refused: {row['detail']}", style="yellow", highlight=False)
     console.print(
         f"Pictures, reports, segmentations and predictions.csv are in {out}. For research, not for diagnosis."
     )

@@ -1,4 +1,4 @@
-"""Predictions on films that people name: what is written for each, and what is remembered so that nothing is done twice.
+"""Predictions on films that people name: what is written for each, and remembered, so that nothing is done twice.
 
 Belongs here: a film's row, picture and objects, and the journal. One film's pixels are `film_reading`'s.
 """
@@ -156,6 +156,7 @@ def _replace(path: Path, content: Any) -> None:  # noqa: ANN401 - bytes or a dat
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of films as one CSV file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(_refusal(0, "", "")))
     writer.writeheader()

@@ -41,5 +41,8 @@ def png_of(picture: NDArray[np.uint8]) -> bytes:
 
 
 def _write(picture: NDArray[np.uint8] | cv2.typing.MatLike, text: str, place: tuple[int, int]) -> None:
-    for colour, thickness in (((0, 0, 0), 4), (_INK, 1)):
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.65, colour, thickness, cv2.LINE_AA)
+    """Write white letters with a dark edge, so that they are read on any grey."""
+    x, y = place
+    for colour, moved in (((0, 0, 0), 1), (_INK, 0)):
+        where = (x + moved, y + moved)
+        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.65, colour, 1, cv2.LINE_AA)
