@@ -61,12 +61,15 @@ class Cleared:
         Images that no shard has any more.
     keys
         What was withdrawn, and the radiographs that any kept version knows it to name.
+    training_sets
+        Data versions of the training sets that held something withdrawn: what was drawn from them has to go, too.
     """
 
     moves: Mapping[ShardRef, ShardRef]
     obsolete: Sequence[tuple[str, str]]
     images_n: int
     keys: frozenset[str]
+    training_sets: frozenset[str]
 
 
 def withdrawn_keys(lake: Lake) -> frozenset[str]:
@@ -96,8 +99,8 @@ def clear_shards(
     warehouse_dir
         The kept versions. They still name the old shards: `forget` moves them over.
     training_sets
-        Folder of ``<data version>/training_set.json``; one that holds something withdrawn is removed: it is made
-        anew by the next training.
+        Folder of ``<data version>/training_set.json``, among those of the models; one that holds something
+        withdrawn is removed with the pictures drawn from it: it is made anew by the next training.
     keys
         What was withdrawn.
     """
@@ -126,9 +129,10 @@ def clear_shards(
             images_n += n - len(live)
     _move_tables(lake, moves)
     for path in obsolete_sets:
+        _drop_pictures(path)
         shutil.rmtree(path)
     _move_training_sets(training_sets, moves)
-    return Cleared(moves, obsolete, images_n, everything)
+    return Cleared(moves, obsolete, images_n, everything, frozenset(path.name for path in obsolete_sets))
 
 
 def forget(warehouse_dir: UPath, shards: Sequence[ShardSet], cleared: Cleared) -> int:
@@ -178,6 +182,14 @@ def _add_training_sets(references: References, folder: UPath, gone: frozenset[st
         if holds:
             obsolete.append(path.parent)
     return obsolete
+
+
+def _drop_pictures(training_set: Path) -> None:
+    """Remove the pictures that trainings on a training set drew of its radiographs, of whichever that was."""
+    for path in training_set.parent.parent.glob("*/*/config.json"):
+        trained_on = json.loads(path.read_text("utf-8")).get("training_set", "")
+        if Path(trained_on).parent.name == training_set.name:  # by version: the home may have been moved
+            shutil.rmtree(path.with_name("overlays"), ignore_errors=True)
 
 
 def _training_sets(folder: UPath) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -150,3 +150,19 @@ class Tracker:
     def log_file(self, run_id: str, path: Path, folder: str) -> None:
         """Keep a copy of a file with a run."""
         self.client.log_artifact(run_id, str(path), folder)
+
+    def drop_files(self, run_id: str, folder: str) -> None:
+        """Remove the files of a folder that were kept with a run."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if any(one.path == folder for one in self.client.list_artifacts(run_id)):
+            kept = get_artifact_repository(self.client.get_run(run_id).info.artifact_uri)
+            kept.delete_artifacts(folder)  # type: ignore[no-untyped-call]
+
+    def runs_trained_on(self, data_versions: frozenset[str]) -> set[str]:
+        """Return the runs of the registered models that were trained on one of these training sets."""
+        return {
+            str(one.run_id)
+            for one in self.client.search_model_versions()
+            if one.tags.get("data_version") in data_versions and one.run_id
+        }

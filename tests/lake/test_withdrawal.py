@@ -65,8 +65,13 @@ class Home:
     def write_training_set(
         self, name: str, ids: list[str], images: list[ShardRef], masks: list[ShardRef]
     ) -> None:
-        path = self.folder / "training_sets" / name / "training_set.json"
+        path = self.folder / "models" / "training_sets" / name / "training_set.json"
         path.parent.mkdir(parents=True)
+        run = self.folder / "models" / "network" / name
+        (run / "overlays").mkdir(parents=True)
+        (run / "config.json").write_text(
+            json.dumps({"training_set": f"/before/it/moved/{name}/training_set.json"})
+        )
         entries = [
             {
                 "id": one,
@@ -80,7 +85,7 @@ class Home:
         path.write_text(json.dumps({"radiographs": entries}))
 
     def training_set(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / "training_sets" / name / "training_set.json"
+        path = self.folder / "models" / "training_sets" / name / "training_set.json"
         found: list[dict[str, Any]] = json.loads(path.read_text())["radiographs"]
         return found
 
@@ -106,7 +111,7 @@ class Home:
             self.lake,
             self.shards,
             warehouse_dir=self.place,
-            training_sets=UPath(self.folder / "training_sets"),
+            training_sets=UPath(self.folder / "models" / "training_sets"),
             keys=withdrawn_keys(self.lake),
         )
 
@@ -187,8 +192,12 @@ def test_its_pixels_leave_every_shard_and_the_others_are_found_where_the_tables_
 
 def test_training_sets_that_held_it_go_and_others_point_at_the_new_shards(home: Home) -> None:
     home.withdraw(GONE)
-    home.forget(home.clear())
-    assert not (home.folder / "training_sets" / "all").exists()
+    cleared = home.clear()
+    home.forget(cleared)
+    assert cleared.training_sets == {"all"}
+    assert not (home.folder / "models" / "training_sets" / "all").exists()
+    drawn = sorted(path.parent.name for path in (home.folder / "models").glob("*/*/overlays"))
+    assert drawn == ["others"]
     for one in home.training_set("others"):
         image = home.images.read(ShardRef(one["image_shard"], one["image_index"]))
         mask = home.masks.read(ShardRef(one["mask_shard"], one["mask_index"]))

@@ -52,9 +52,22 @@ def _publish(work: Work) -> Output:
             )
         output = _publish_version(house)
         if keys:
+            _drop_pictures(house, cleared.training_sets)
             rows = forget(house.settings.warehouse_url, shards, cleared)
             work.log.info(f"withdrawn: {rows} rows left kept versions, {cleared.images_n} images left shards")
     return output
+
+
+def _drop_pictures(house: House, training_sets: frozenset[str]) -> None:
+    """Remove from MLflow what trainings on these training sets drew of their radiographs."""
+    if not training_sets:
+        return
+    runs = house.tracker.runs_trained_on(training_sets)
+    for row in house.lake.read("models").to_pylist():
+        if row["data_version"] in training_sets and row["mlflow_run_id"]:
+            runs.add(row["mlflow_run_id"])
+    for run_id in sorted(runs):
+        house.tracker.drop_files(run_id, "overlays")
 
 
 def _pointing(house: House) -> list[str]:
