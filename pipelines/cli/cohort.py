@@ -9,6 +9,7 @@ from pipelines.records import Row, UnusableInputError
 from pipelines.settings import load_settings
 
 _REMEDY = "publish one first: `pdeseray run` (or `make demo`), then ask again"
+_PAPER_FIGURES = {"laterality": "Figure 4", "size": "Figure 5", "projection": "Figure 6"}
 _UNITS = {"size": "% of the frame, positives", "presence": "% of all", "split": "% positive"}
 
 
@@ -19,14 +20,46 @@ def command() -> None:
 
 @command.command("stats")
 @click.argument("name")
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    metavar="FOLDER",
+    help="Draw laterality, size and projection as PNG files, too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
-def stats(name: str, as_json: bool) -> None:
+def stats(name: str, pictures: Path | None, as_json: bool) -> None:
     """Print laterality, size, projection, presence and splits of cohort NAME beside the paper's."""
-    rows = published_statistics(Path(str(load_settings().home)) / "warehouse.duckdb", name)
+    link = Path(str(load_settings().warehouse_link.path))
+    rows = published_statistics(link, name)
+    drawn: list[Path] = []
+    if pictures is not None:
+        from pipelines.reports.cohort_pictures import write_pictures
+
+        drawn = write_pictures(name, rows, published_areas(link, name), pictures)
     if as_json:
-        click.echo(json.dumps({"cohort": name, "statistics": rows}))
-    else:
-        _print_table(name, rows)
+        told = {
+            "cohort": name,
+            "statistics": [{**row, "paper_figure": _PAPER_FIGURES.get(row["figure"])} for row in rows],
+        }
+        click.echo(json.dumps({**told, "pictures": [str(one) for one in drawn]} if pictures else told))
+        return
+    _print_table(name, rows)
+    for one in drawn:
+        click.echo(str(one))
+
+
+def published_areas(link: Path, cohort: str) -> list[float]:
+    """Read the mask area of each curated positive of a cohort, in percent of the frame, smallest first."""
+    import duckdb
+
+    with duckdb.connect(str(link.resolve()), read_only=True) as warehouse:
+        found = warehouse.execute(
+            "SELECT area_percent FROM masks JOIN curated USING (radiograph_id)"
+            " WHERE masks.cohort = ? AND has_pneumothorax ORDER BY ALL",
+            [cohort],
+        ).fetchall()
+    return [area for (area,) in found]
 
 
 def published_statistics(link: Path, cohort: str) -> list[Row]:
@@ -91,6 +124,12 @@ def _print_table(name: str, rows: list[Row]) -> None:
         unit = _UNITS.get(row["figure"], "% of positives")
         if row["figure"] == "size" and not row["category"].endswith("_percent"):
             unit = "% of positives"
-        table.add_row(row["figure"], row["category"], f"{row['n']:,}", f"{row['value']:.2f}", paper, unit)
+        figure = " ".join(
+            [
+                row["figure"],
+                *([f"({_PAPER_FIGURES[row['figure']]})"] if row["figure"] in _PAPER_FIGURES else []),
+            ]
+        )
+        table.add_row(figure, row["category"], f"{row['n']:,}", f"{row['value']:.2f}", paper, unit)
         previous = row["figure"]
     Console().print(table)

@@ -4,9 +4,11 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
-from pipelines.cli.cohort import command, published_statistics
+from pipelines.cli.cohort import command, published_areas, published_statistics
 from pipelines.records import UnusableInputError
+from pipelines.reports.cohort_pictures import write_pictures
 
 
 @pytest.fixture
@@ -28,6 +30,11 @@ def publish(home: Path, version: str, right: float) -> None:
             "INSERT INTO statistics VALUES ('siim', 'laterality', 'right', 9, ?, 55.34)", [right]
         )
         warehouse.execute("INSERT INTO statistics VALUES ('siim', 'laterality', 'left', 5, 30.0, NULL)")
+        warehouse.execute("CREATE TABLE curated AS SELECT '2.25.' || range AS radiograph_id FROM range(9)")
+        warehouse.execute(
+            "CREATE TABLE masks AS SELECT '2.25.' || range AS radiograph_id, 'siim' AS cohort,"
+            " range * 2.0 AS area_percent, range > 0 AS has_pneumothorax FROM range(12)"
+        )
     link = home / "warehouse.duckdb"
     link.unlink(missing_ok=True)
     link.symlink_to(folder / f"{version}.duckdb")
@@ -40,8 +47,11 @@ def test_json_is_one_value_with_the_published_rows(home: Path) -> None:
     assert json.loads(result.stdout) == {
         "cohort": "siim",
         "statistics": [
-            {"figure": "laterality", "category": "right", "n": 9, "value": 60.0, "paper_value": 55.34},
-            {"figure": "laterality", "category": "left", "n": 5, "value": 30.0, "paper_value": None},
+            {**row, "figure": "laterality", "paper_figure": "Figure 4"}
+            for row in (
+                {"category": "right", "n": 9, "value": 60.0, "paper_value": 55.34},
+                {"category": "left", "n": 5, "value": 30.0, "paper_value": None},
+            )
         ],
     }
 
@@ -52,6 +62,27 @@ def test_a_person_reads_ours_beside_the_papers(home: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "60.00" in result.stdout
     assert "55.34" in result.stdout
+
+
+def test_pictures_are_drawn_on_request_and_named_in_the_answer(home: Path) -> None:
+    publish(home, "one", 60.0)
+    asked = ["stats", "siim", "--pictures", str(home / "pictures"), "--json"]
+    result = CliRunner().invoke(command, asked)
+    assert result.exit_code == 0, result.output
+    named = json.loads(result.stdout)["pictures"]
+    assert [Path(one).name for one in named] == [
+        "siim-laterality.png",
+        "siim-size.png",
+        "siim-projection.png",
+    ]
+    for one in named:
+        assert imread(one).shape[:2] == (600, 900)
+    assert published_areas(home / "warehouse.duckdb", "siim") == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0]
+
+
+def test_a_cohort_without_positives_has_no_pictures(tmp_path: Path) -> None:
+    assert write_pictures("siim", [], [], tmp_path / "pictures") == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_newly_published_version_is_read_in_the_same_process(home: Path) -> None:

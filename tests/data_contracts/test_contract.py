@@ -23,7 +23,6 @@ MAY_BE_EMPTY = {
     "quality_findings",
     "agreement",
     "adjudications",
-    "leakage",
     "comparisons",
     "tombstones",
 }
