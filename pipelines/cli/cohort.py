@@ -10,7 +10,7 @@ from pipelines.settings import load_settings
 
 _REMEDY = "publish one first: `pdeseray run` (or `make demo`), then ask again"
 _PAPER_FIGURES = {"laterality": "Figure 4", "size": "Figure 5", "projection": "Figure 6"}
-_UNITS = {"size": "% of the frame, positives", "presence": "% of all", "split": "% positive"}
+_UNITS = {"size": "% of the frame", "presence": "% of all", "split": "% positive"}
 
 
 @click.group("cohort", help="Look at a cohort.")
@@ -121,15 +121,11 @@ def _print_table(name: str, rows: list[Row]) -> None:
         if previous not in {None, row["figure"]}:
             table.add_section()
         paper = "-" if row["paper_value"] is None else f"{row['paper_value']:.2f}"
+        if paper != "-" and row["figure"] in _PAPER_FIGURES:
+            paper = f"{_PAPER_FIGURES[row['figure']].replace('Figure', 'Fig.')}: {paper}"
         unit = _UNITS.get(row["figure"], "% of positives")
         if row["figure"] == "size" and not row["category"].endswith("_percent"):
             unit = "% of positives"
-        figure = " ".join(
-            [
-                row["figure"],
-                *([f"({_PAPER_FIGURES[row['figure']]})"] if row["figure"] in _PAPER_FIGURES else []),
-            ]
-        )
-        table.add_row(figure, row["category"], f"{row['n']:,}", f"{row['value']:.2f}", paper, unit)
+        table.add_row(row["figure"], row["category"], f"{row['n']:,}", f"{row['value']:.2f}", paper, unit)
         previous = row["figure"]
     Console().print(table)

@@ -90,7 +90,8 @@ def _shares(cohort: str, name: str, statistics: Sequence[Row], n: int) -> bytes:
                 drawn.axes.bar_label(bars, fmt="%.1f", fontsize=8, color=_MUTED, padding=2)
         drawn.axes.set_xticks(range(len(categories)), categories)
         drawn.axes.set_ylabel("% of radiographs with pneumothorax")
-        drawn.axes.legend(frameon=False, fontsize=9)
+        if rows:
+            drawn.axes.legend(frameon=False, fontsize=9)
     return drawn.out[0]
 
 
