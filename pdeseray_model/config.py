@@ -130,6 +130,9 @@ class Recipe(_Json):
         Share of positives in every batch; null samples naturally, as the paper does.
     augmentation, augment_validation
         "table2", "flip" or "none". The paper augments the validation set too; we do not unless asked.
+    encoder_rate : float
+        The encoder's share of the learning rate: 1 trains the whole network alike, 0 the decoder alone (the encoder's
+        statistics stand still too), between them the encoder more slowly.
     ema_decay : float or None
         Validate and keep an exponential moving average of the weights.
     top_k : int
@@ -164,6 +167,7 @@ class Recipe(_Json):
     schedule: Literal["plateau", "one_cycle"] = "plateau"
     plateau_factor: float = 0.5
     plateau_patience: int = 3
+    encoder_rate: float = 1.0
     weight_decay: float = 0.0
     batch_size: int = 8
     epochs: int = 50
@@ -215,6 +219,7 @@ class Recipe(_Json):
             ("positive_share", 0, 1),
             ("ema_decay", 0, 1),
             ("plateau_factor", 0, 1),
+            ("encoder_rate", 0, 1),
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -233,6 +233,8 @@ def _largest_component_px(mask: Masks) -> int:
     # OpenCV only here: a gate over whole masks needs numpy alone
     import cv2
 
+    if not mask.any():
+        return 0
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     components = stats[1:, cv2.CC_STAT_AREA]
     return int(components.max()) if len(components) else 0

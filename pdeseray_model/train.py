@@ -95,7 +95,10 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
         network.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
         average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay else None
         adam = torch.optim.Adam(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+            parameter_groups(network, recipe.encoder_rate),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         progress = training_state.resume(
             folder.state, identity=folder.identity, network=network, optimizer=adam, average=average
@@ -158,7 +161,8 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
         start_training(model, recipe)
         for images_u8, masks_u8 in loader:
             rate = learning_rate(recipe, progress.step, steps_n, progress.validation_losses)
-            adam.param_groups[0]["lr"] = rate
+            for group in adam.param_groups:
+                group["lr"] = rate * group["share"]
             images, masks = images_u8.to(fabric.device), masks_u8.to(fabric.device)
             loss, logits = take_gradients(fabric, model, images, masks, recipe)
             optimizer.step()
@@ -219,6 +223,35 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
             )
         fabric.barrier()
         return True
+
+
+def parameter_groups(network: torch.nn.Module, encoder_rate: float) -> list[dict[str, Any]]:
+    """Adam's groups, each with its share of the learning rate; one group of all where the encoder learns alike."""
+    if encoder_rate == 1:
+        return [{"params": list(network.parameters()), "share": 1.0}]
+    encoder = list(encoder_of(network).parameters())
+    if encoder_rate == 0:
+        for parameter in encoder:
+            parameter.requires_grad_(requires_grad=False)
+    known = {id(parameter) for parameter in encoder}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    slower = [{"params": encoder, "share": encoder_rate}] if encoder_rate else []
+    return [{"params": rest, "share": 1.0}, *slower]
+
+
+def start_training(model: torch.nn.Module, recipe: Recipe) -> None:
+    """Put a network into training mode; a frozen encoder keeps its running statistics."""
+    model.train()
+    if recipe.encoder_rate == 0:
+        encoder_of(model).eval()
+
+
+def encoder_of(network: torch.nn.Module) -> torch.nn.Module:
+    """Encoder of a network: the part named so, or the original U-Net's way down."""
+    inner = getattr(network, "module", network)
+    found = getattr(inner, "encoder", None) or getattr(inner, "down", None)
+    assert isinstance(found, torch.nn.Module)
+    return found
 
 
 def start_fabric(recipe: Recipe) -> Fabric:

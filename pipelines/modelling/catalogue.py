@@ -5,8 +5,12 @@ What belongs here is what a model is *for*; its architecture and recipe are `pde
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from pipelines.cohorts import Cohort
+
+Settings: TypeAlias = tuple[tuple[str, str | float | bool], ...]
+Tuning = Literal["whole", "decoder", "discriminative"]
 
 FOLDS_N = 5
 """The paper's cross-validation (section 4.2)."""
@@ -32,8 +36,13 @@ class ModelSpec:
         Under ``out_of_fold``: the fold that is held out for testing; otherwise None.
     parent
         The model whose weights it starts from, or None.
-    ablation
-        Settings of the architecture that differ from the paper's, by name.
+    ablation, recipe
+        Settings of the architecture and of the training that differ from the paper's, by name.
+    tuning
+        What of a fine-tuned network learns: all of it, the decoder alone, or the encoder ten times slower.
+    train_share
+        Share of the training radiographs that it learns from: the first ones of a fixed order, so that a smaller
+        share lies within a larger one.
     """
 
     model_id: str
@@ -44,7 +53,10 @@ class ModelSpec:
     validation_fold: int = 0
     test_fold: int | None = None
     parent: str | None = None
-    ablation: tuple[tuple[str, str | float | bool], ...] = ()
+    ablation: Settings = ()
+    recipe: Settings = ()
+    tuning: Tuning = "whole"
+    train_share: float = 1.0
 
     @property
     def asset(self) -> str:
@@ -63,7 +75,23 @@ _TABLE4 = (
 )
 """(name, network, loss) of Table 4's seven rows, in its order."""
 
-ABLATIONS: tuple[tuple[str, tuple[tuple[str, str | float | bool], ...]], ...] = (
+ENCODER_RATES: dict[Tuning, float] = {"whole": 1.0, "decoder": 0.0, "discriminative": 0.1}
+"""The encoder's share of the learning rate."""
+
+SHARES = (0.1, 0.25, 0.5)
+"""Of the training radiographs, on the way to all of them: what more labels would bring."""
+
+AMBIGUITIES: tuple[tuple[str, Settings, Settings], ...] = (
+    ("upsample_bilinear", (("upsample", "bilinear"),), ()),
+    ("upsample_deconvolution", (("upsample", "deconvolution"),), ()),
+    ("reduction_image", (), (("reduction", "image"),)),
+    ("unsmoothed", (), (("smoothing", 0.0),)),
+    ("validation_augmented", (), (("augment_validation", True),)),
+)
+"""(name, network, recipe): other readings of what the paper leaves open. The stem skip is among the ablations, the
+gate needs no training."""
+
+ABLATIONS: tuple[tuple[str, Settings], ...] = (
     ("stem_conv", (("stem", "conv"),)),
     ("mixing_dense", (("mixing", "dense"),)),
     ("expansion_1", (("expansion", 1.0),)),
@@ -117,6 +145,53 @@ def ablations(cohort: Cohort) -> tuple[ModelSpec, ...]:
     return tuple(
         replace(whole, model_id=f"{whole.model_id}_{name}", ablation=settings) for name, settings in ABLATIONS
     )
+
+
+def ambiguities(cohort: Cohort) -> tuple[ModelSpec, ...]:
+    """Return other readings of the paper of a cohort's headline model."""
+    whole = headline(cohort)
+    return tuple(
+        replace(whole, model_id=f"{whole.model_id}_{name}", ablation=network, recipe=recipe)
+        for name, network, recipe in AMBIGUITIES
+    )
+
+
+def grouped(cohort: Cohort) -> tuple[ModelSpec, ...]:
+    """Return Table 4's models under the patient-grouped protocol, where the headline's is the official one."""
+    if protocol_of(cohort) != "official":
+        return ()
+    return tuple(
+        replace(spec, model_id=f"{spec.model_id}_grouped", protocol="grouped") for spec in pretrained(cohort)
+    )
+
+
+def variants(model: ModelSpec) -> tuple[ModelSpec, ...]:
+    """Return other ways to a hospital's model: what learns, from scratch, and from fewer labels."""
+    name = model.model_id
+    return (
+        replace(model, model_id=f"{name}_decoder", tuning="decoder"),
+        replace(model, model_id=f"{name}_discriminative", tuning="discriminative"),
+        replace(model, model_id=f"{name}_scratch", parent=None),
+        *(
+            replace(model, model_id=f"{name}_share{round(100 * share)}", train_share=share)
+            for share in SHARES
+        ),
+    )
+
+
+def families(cohort: Cohort, cohorts: Iterable[Cohort]) -> dict[str, tuple[ModelSpec, ...]]:
+    """Return the models of a cohort that are trained together, by the name of their asset."""
+    specs = models_for(cohort, cohorts)
+    if not specs:
+        return {}
+    found = {f"models/{cohort.name}_folds": folds(specs[-1])}
+    if cohort.role == "pretrain":
+        found[f"models/{cohort.name}_grouped"] = grouped(cohort)
+        found[f"models/{cohort.name}_ablations"] = ablations(cohort)
+        found[f"models/{cohort.name}_ambiguities"] = ambiguities(cohort)
+    else:
+        found[f"models/{cohort.name}_variants"] = variants(specs[-1])
+    return {asset: members for asset, members in found.items() if members}
 
 
 def folds(model: ModelSpec) -> tuple[ModelSpec, ...]:

@@ -20,9 +20,10 @@ from pdeseray_model.statistics import (
     paired_difference,
     resampled_ratios,
 )
-from pipelines.modelling.evaluation import RatioMetric, ratio_metrics
+from pipelines.modelling.evaluation_metrics import RatioMetric, ratio_metrics
 from pipelines.modelling.evaluation_pixels import Measures, Shards, measure
 from pipelines.modelling.evaluation_set import EvaluationSet, evaluation_set, predictions_on
+from pipelines.modelling.operating_points import OperatingPoint
 from pipelines.modelling.predicting import EVALUATION_PX
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def compare(
             evaluated,
             predictions_on(evaluated, predictions, name, trained_on=trained_on),
             shards=shards,
-            gate=gate,
+            point=OperatingPoint(gate=gate),
             evaluation_px=evaluation_px,
         )
         for name in (model_id, other_id)

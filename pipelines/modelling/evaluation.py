@@ -1,21 +1,21 @@
 """Rows of `evaluations`: a model's metrics on a test set, with intervals, beside rows that need no model.
 
-Every number carries the convention under which it was reached. Here: metrics, subgroups and intervals. Not
-here: which
-radiographs are tested (`evaluation_set`), what is seen on them (`evaluation_pixels`), two models side by side
-(`comparison`).
+Every number carries the convention under which it was reached. Here: metrics, subgroups and intervals put together.
+Not here: which radiographs are tested (`evaluation_set`), what is seen on them (`evaluation_pixels`), what a metric is
+(`evaluation_metrics`, `evaluation_areas`), two models side by side (`comparison`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pdeseray_model.metric_curves import image_roc_auc, roc_auc_of_levels
-from pdeseray_model.metrics import BOTH_EMPTY, NO_POSITIVE_CALL, Confusion, Flags, Gate, Values
+from pdeseray_model.metrics import Confusion, Flags, Gate, PixelCounts, Values
 from pdeseray_model.statistics import (
     RESAMPLES,
     Interval,
@@ -23,19 +23,21 @@ from pdeseray_model.statistics import (
     clusters_of,
     percentile_interval,
     resampled_ratios,
-    sum_by_cluster,
     wilson_interval,
 )
+from pipelines.modelling.evaluation_areas import curve_rows, probability_metrics
+from pipelines.modelling.evaluation_metrics import AT_GATE, OF_PROBABILITY, RatioMetric, ratio_metrics
 from pipelines.modelling.evaluation_pixels import (
     REFERENCES,
-    THRESHOLD,
     Measures,
     Shards,
     measure,
     measure_reference,
 )
 from pipelines.modelling.evaluation_set import EvaluationSet, evaluation_set, predictions_on
+from pipelines.modelling.operating_points import PAPER, OperatingPoint
 from pipelines.modelling.predicting import EVALUATION_PX
+from pipelines.modelling.subgroups import note
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,9 +47,8 @@ if TYPE_CHECKING:
 
     from pipelines.records import Row
 
-OPERATING_POINT = "paper"
+NOTHING = Interval(math.nan, math.nan)
 _DEFAULT_GATE = Gate()
-_AUC_BLOCK = 200  # resamples at once: bounds memory at 200 x radiographs
 
 
 def evaluate(
@@ -67,7 +68,7 @@ def evaluate(
     trained_on: Collection[str] = (),
     with_references: bool = True,
 ) -> list[Row]:
-    """Evaluate one model on one test set.
+    """Evaluate one model on one test set at the paper's operating point.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ def evaluate(
 
     Returns
     -------
-    Rows of `evaluations`: model, metric, subgroup. Values in 0 to 1; tp, fp, fn, tn in radiographs.
+    Rows of `evaluations`: model, metric, subgroup. Values in 0 to 1; distances in px or mm; tp, fp, fn, tn in
+    radiographs.
 
     Raises
     ------
@@ -103,111 +105,72 @@ def evaluate(
         splits, masks, instances, test_set=test_set, protocol=protocol, patient_groups=patient_groups
     )
     rows = predictions_on(evaluated, predictions, model_id, members=members, trained_on=trained_on)
-    measured = measure(evaluated, rows, shards=shards, gate=gate, evaluation_px=evaluation_px)
-    found = evaluation_rows(evaluated, measured, model_id=model_id, gate=gate, evaluation_px=evaluation_px)
-    return found + (
-        reference_rows(evaluated, gate=gate, evaluation_px=evaluation_px) if with_references else []
-    )
+    point = OperatingPoint(gate=gate)
+    measured = measure(evaluated, rows, shards=shards, point=point, evaluation_px=evaluation_px)
+    found = evaluation_rows(evaluated, measured, model_id=model_id, point=point, evaluation_px=evaluation_px)
+    if with_references:
+        found += reference_rows(evaluated, point=point, evaluation_px=evaluation_px)[0]
+    return found
 
 
 def reference_rows(
-    evaluated: EvaluationSet, *, gate: Gate = _DEFAULT_GATE, evaluation_px: int = EVALUATION_PX
-) -> list[Row]:
-    """Give the rows beside which a model is read: nothing, everything, the reference itself."""
-    return [
-        row
-        for reference in REFERENCES
-        for row in evaluation_rows(
-            evaluated,
-            measure_reference(evaluated, reference, gate=gate, evaluation_px=evaluation_px),
-            model_id=reference,
-            gate=gate,
-            evaluation_px=evaluation_px,
+    evaluated: EvaluationSet, *, point: OperatingPoint, evaluation_px: int = EVALUATION_PX
+) -> tuple[list[Row], list[Row]]:
+    """Give the rows beside which a model is read (nothing, everything, the reference itself), and their curves."""
+    rows: list[Row] = []
+    curves: list[Row] = []
+    for reference in REFERENCES:
+        measured = measure_reference(evaluated, reference, point=point, evaluation_px=evaluation_px)
+        rows += evaluation_rows(
+            evaluated, measured, model_id=reference, point=point, evaluation_px=evaluation_px
         )
-    ]
+        curves += curve_rows(evaluated, measured, model_id=reference)
+    return rows, curves
 
 
 def evaluation_rows(
-    evaluated: EvaluationSet, measured: Measures, *, model_id: str, gate: Gate, evaluation_px: int
+    evaluated: EvaluationSet,
+    measured: Measures,
+    *,
+    model_id: str,
+    point: OperatingPoint,
+    evaluation_px: int,
 ) -> list[Row]:
-    """Turn what was measured on each radiograph into rows of `evaluations`, subgroup by subgroup."""
-    operating_point = f"threshold {THRESHOLD} at {evaluation_px} px"
+    """Turn what was measured on each radiograph into rows of `evaluations`, subgroup by subgroup.
+
+    Metrics that no operating point changes stand under the paper's alone.
+    """
     rows: list[Row] = []
     for subgroup, members in evaluated.subgroups.items():
-        clusters = clusters_of(evaluated.clusters[members].tolist())
         part = _Part(
-            evaluated, measured, members, clusters, cluster_weights(clusters), operating_point, str(gate)
+            _of(measured, members),
+            evaluated.has_pneumothorax[members],
+            clusters_of(evaluated.clusters[members].tolist()),
+            pixels=f"{point.rule} at {evaluation_px} px",
+            gate=str(point.gate),
+            is_paper=point.name == PAPER,
         )
+        small = note(members)
         rows += [
             {
                 "model_id": model_id,
                 "test_set": evaluated.test_set,
                 "protocol": evaluated.protocol,
-                "operating_point": OPERATING_POINT,
+                "operating_point": point.name,
                 "subgroup": subgroup,
                 "metric": result.metric,
                 "value": _known(result.value),
                 "ci_low": _known(result.interval.low),
                 "ci_high": _known(result.interval.high),
+                "wilson_low": _known(result.wilson.low),
+                "wilson_high": _known(result.wilson.high),
                 "n": result.n,
-                "convention": result.convention,
+                "convention": result.convention + small,
             }
             for result in part.results()
             if subgroup == "all" or result.n > 0
         ]
     return rows
-
-
-@dataclass(frozen=True)
-class RatioMetric:
-    """A metric that is a ratio of sums over radiographs.
-
-    Attributes
-    ----------
-    numerator, denominator
-        (N,) what each radiograph adds.
-    counted
-        (N,) bool: the radiographs that `n` counts.
-    convention
-        What it means in the odd cases.
-    is_proportion
-        Whether each radiograph adds 0 or 1, so that Wilson's interval exists.
-    without
-        Value where there is nothing to divide by: nan, or what the convention says.
-    """
-
-    numerator: Values
-    denominator: Values
-    counted: Flags
-    convention: str
-    is_proportion: bool = False
-    without: float = math.nan
-
-
-def ratio_metrics(measured: Measures, truth: Flags) -> dict[str, RatioMetric]:
-    """Name each metric that is a ratio of sums (section 4.6), in the order of Table 5."""
-    call, every = measured.is_positive_call, np.ones(len(truth), dtype=np.bool_)
-    tp, fp, fn, right = call & truth, call & ~truth, ~call & truth, call == truth
-    silent = ~truth & (measured.predicted_px == 0)
-    metrics = {
-        "mdsc": _mean(measured.dice, every, BOTH_EMPTY),
-        "miou": _mean(measured.iou, every, BOTH_EMPTY),
-        "dice_positives": _mean(measured.dice, truth, "radiographs with pneumothorax only"),
-        "iou_positives": _mean(measured.iou, truth, "radiographs with pneumothorax only"),
-        "sensitivity": _proportion(tp, truth, "of radiographs with pneumothorax"),
-        "specificity": _proportion(~call & ~truth, ~truth, "of radiographs without pneumothorax"),
-        "precision": _proportion(tp, call, NO_POSITIVE_CALL, without=0.0),
-        "accuracy": _proportion(right, every, "of all radiographs"),
-        "f1": _f_score(1, tp, fp, fn),
-        "f2": _f_score(2, tp, fp, fn),
-        "specificity_empty": _proportion(
-            silent, ~truth, "not one pixel predicted on a radiograph without pneumothorax"
-        ),
-    }
-    if measured.dice_cap is not None:
-        cap = f"reference at the model's {measured.model_px} px and back; radiographs with pneumothorax only"
-        metrics["dice_cap"] = _mean(measured.dice_cap, truth, cap)
-    return metrics
 
 
 @dataclass(frozen=True)
@@ -217,99 +180,82 @@ class _Result:
     interval: Interval
     n: int
     convention: str
+    wilson: Interval = NOTHING
 
 
 @dataclass(frozen=True)
 class _Part:
     """One subgroup of a test set, ready to be resampled by patient."""
 
-    evaluated: EvaluationSet
     measured: Measures
-    members: Flags
+    truth: Flags
     clusters: NDArray[np.int64]
-    weights: Values
     pixels: str
     gate: str
+    is_paper: bool
 
     def results(self) -> Iterator[_Result]:
-        yield from self._ratios()
+        metrics = ratio_metrics(self.measured, self.truth)
+        yield from self._ratios(
+            {name: one for name, one in metrics.items() if self.is_paper or name not in OF_PROBABILITY}
+        )
         yield from self._cells()
-        yield from self._areas()
+        if self.is_paper:
+            yield from self._of_probability()
 
-    def _ratios(self) -> Iterator[_Result]:
-        for name, metric in ratio_metrics(self.measured, self.evaluated.has_pneumothorax).items():
-            top, bottom = metric.numerator[self.members], metric.denominator[self.members]
-            whole = float(bottom.sum())
-            value = float(top.sum()) / whole if whole else metric.without
-            draws = resampled_ratios(top[:, None], bottom[:, None], self.clusters, self.weights)[:, 0]
-            if not math.isnan(metric.without):
-                draws = np.where(np.isnan(draws), metric.without, draws)
-            interval, how = percentile_interval(draws), self._bootstrap
-            if metric.is_proportion and whole and value in (0.0, 1.0):
-                patients = len(np.unique(self.clusters[bottom > 0]))
-                interval, how = wilson_interval(value * patients, patients), f"Wilson, {patients} patients"
-            place = self.gate if name in _AT_GATE else self.pixels
-            n = int(metric.counted[self.members].sum())
-            yield _Result(name, value, interval, n, f"{metric.convention}; {place}; 95 % interval: {how}")
+    def _ratios(self, metrics: Mapping[str, RatioMetric]) -> Iterator[_Result]:
+        tops, bottoms = (
+            np.stack([getattr(metric, side) for metric in metrics.values()], axis=1)
+            for side in ("numerator", "denominator")
+        )
+        every = resampled_ratios(tops, bottoms, self.clusters, self.weights)
+        for (name, metric), draws in zip(metrics.items(), every.T, strict=True):
+            whole = float(metric.denominator.sum())
+            value = float(metric.numerator.sum()) / whole if whole else metric.without
+            known = draws if math.isnan(metric.without) else np.where(np.isnan(draws), metric.without, draws)
+            interval, how, wilson = percentile_interval(known), self._bootstrap, NOTHING
+            if metric.is_proportion and whole:
+                wilson = wilson_interval(float(metric.numerator.sum()), whole)
+                if value in (0.0, 1.0):  # every resample says the same, which is not certainty
+                    patients = len(np.unique(self.clusters[metric.denominator > 0]))
+                    interval, how = wilson_interval(value * patients, patients), f"Wilson, {patients} patients"
+            place = self.gate if name in AT_GATE else self.pixels
+            convention = f"{metric.convention}; {place}; 95 % interval: {how}"
+            yield _Result(name, value, interval, int(metric.counted.sum()), convention, wilson)
 
     def _cells(self) -> Iterator[_Result]:
-        truth = self.evaluated.has_pneumothorax[self.members]
-        confusion = Confusion.of(self.measured.is_positive_call[self.members], truth)
+        confusion = Confusion.of(self.measured.is_positive_call, self.truth)
         for cell in ("tp", "fp", "fn", "tn"):
             count = float(getattr(confusion, cell))
-            yield _Result(cell, count, Interval(math.nan, math.nan), len(truth), f"radiographs; {self.gate}")
+            yield _Result(cell, count, NOTHING, len(self.truth), f"radiographs; {self.gate}")
 
-    def _areas(self) -> Iterator[_Result]:
-        truth = self.evaluated.has_pneumothorax[self.members]
-        if truth.all() or not truth.any():
-            return
-        inside, outside = self.measured.inside[self.members], self.measured.outside[self.members]
-        pooled = roc_auc_of_levels(inside.sum(axis=0, keepdims=True), outside.sum(axis=0, keepdims=True))[0]
-        draws = roc_auc_of_levels(
-            self.weights @ sum_by_cluster(inside, self.clusters),
-            self.weights @ sum_by_cluster(outside, self.clusters),
-        )
-        how = f"95 % interval: {self._bootstrap}"
-        pixels = f"all pixels pooled, uint8 probability, ties one half; {how}"
-        yield _Result("pixel_auc", float(pooled), percentile_interval(draws), len(truth), pixels)
-        scores = self.measured.max_probability[self.members]
-        by_radiograph = self.weights[:, self.clusters]
-        blocks = [
-            image_roc_auc(scores, truth, by_radiograph[start : start + _AUC_BLOCK])
-            for start in range(0, len(by_radiograph), _AUC_BLOCK)
-        ]
-        value = float(image_roc_auc(scores, truth)[0])
-        images = f"score: highest probability of the radiograph, ties one half; {how}"
-        yield _Result("image_auc", value, percentile_interval(np.concatenate(blocks)), len(truth), images)
+    def _of_probability(self) -> Iterator[_Result]:
+        for one in probability_metrics(self.measured, self.truth, self.clusters, self.weights):
+            convention = f"{one.convention}; 95 % interval: {self._bootstrap}"
+            yield _Result(
+                one.metric, one.value, percentile_interval(one.draws), len(self.truth), convention
+            )
+
+    @cached_property
+    def weights(self) -> Values:
+        return cluster_weights(self.clusters)
 
     @property
     def _bootstrap(self) -> str:
         return f"bootstrap of {self.weights.shape[1]} patients, {RESAMPLES} resamples"
 
 
-_AT_GATE = frozenset({"sensitivity", "specificity", "precision", "accuracy", "f1", "f2"})
-
-
-def _mean(values: Values, counted: Flags, convention: str) -> RatioMetric:
-    return RatioMetric(values * counted, counted.astype(np.float64), counted, convention)
-
-
-def _proportion(hits: Flags, counted: Flags, convention: str, *, without: float = math.nan) -> RatioMetric:
-    return RatioMetric(
-        hits.astype(np.float64),
-        counted.astype(np.float64),
-        counted,
-        convention,
-        is_proportion=True,
-        without=without,
-    )
-
-
-def _f_score(beta: int, tp: Flags, fp: Flags, fn: Flags) -> RatioMetric:
-    weight = beta * beta
-    hits = (1 + weight) * tp.astype(np.float64)
-    every = np.ones(len(tp), dtype=np.bool_)
-    return RatioMetric(hits, hits + weight * fn + fp, every, NO_POSITIVE_CALL, without=0.0)
+def _of(measured: Measures, members: Flags) -> Measures:
+    """Keep the measures of some radiographs."""
+    if members.all():
+        return measured
+    changes = {
+        one.name: value[members]
+        for one in dataclasses.fields(Measures)
+        if isinstance(value := getattr(measured, one.name), np.ndarray)
+    }
+    counts = PixelCounts(*(getattr(measured.counts, cell)[members] for cell in ("tp", "fp", "fn", "tn")))
+    return dataclasses.replace(measured, **changes, counts=counts)
 
 
 def _known(value: float) -> float | None:

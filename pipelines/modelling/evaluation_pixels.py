@@ -1,41 +1,49 @@
 """From probability shards and run lengths to a few numbers for each test radiograph.
 
-Every model, whatever its input size, is compared at one resolution: its probabilities are resampled
-bilinearly, the
-reference mask keeps the pixels at least half covered. Radiographs pass in batches, so memory does not grow
-with them.
+Every model, whatever its input size, is compared at one resolution: its probabilities are resampled bilinearly, the
+reference mask keeps the pixels at least half covered. Radiographs pass in batches, a batch a thread, so memory does
+not grow with them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from pdeseray_model.metric_curves import LEVELS, probability_histograms
 from pdeseray_model.metrics import Flags, Gate, Masks, PixelCounts, Values, area_px, dice, iou
+from pdeseray_model.metrics_froc import marks
 from pipelines.labels.run_lengths import mask_of
+from pipelines.modelling.operating_points import MASK_THRESHOLD, OperatingPoint
 from pipelines.modelling.predicting import (
     EVALUATION_PX,
-    MASK_THRESHOLD,
     at_evaluation_size,
     probability_of,
     stored_map,
 )
+from pipelines.modelling.surface_distances import TOLERANCES, surface_distances
 from pipelines.modelling.training_sets import MASK_PX
 from pipelines.records import Row, UnusableInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pipelines.lake.shards import ShardRef
     from pipelines.modelling.evaluation_set import EvaluationSet
 
-THRESHOLD = MASK_THRESHOLD
-_BATCH = 32
+CANDIDATE_PROBABILITY = 0.1  # least probability of a pixel in a mark of the free-response curve
+LEVEL_PROBABILITIES: Values = np.square(np.arange(LEVELS) / (LEVELS - 1))
+"""The probability that each stored level stands for."""
+_CANDIDATE_LEVEL = int(np.ceil((LEVELS - 1) * np.sqrt(CANDIDATE_PROBABILITY)))
+_LARGEST = Gate(scope="largest_component")
+_BATCH = 16
+_THREADS = min(4, os.cpu_count() or 1)
 
 Reference = Literal["predict_nothing", "predict_everything", "oracle"]
 REFERENCES: tuple[Reference, ...] = ("predict_nothing", "predict_everything", "oracle")
@@ -56,29 +64,42 @@ class Measures:
     ----------
     dice, iou
         (N,) overlap; both empty = 1, but 0 where a pneumothorax is too small for the resolution.
+    counts
+        Pixels of each radiograph, as far as the masks agree.
     is_positive_call
         (N,) bool: the gate's decision on the predicted mask.
-    predicted_px
-        (N,) pixels of the predicted mask.
+    predicted_px, largest_px
+        (N,) pixels of the predicted mask, and of its largest component.
+    surface_px, surface_mm
+        (N, 3) HD95 and the normalised surface distance at 2 and at 5, in pixels of the evaluation's size and in
+        millimetres; nan on radiographs without pneumothorax, and in mm where the spacing is unknown.
     max_probability
         (N,) in [0, 1].
     inside, outside
         (N, 256) pixels at each level of the uint8 probability, inside and outside the reference.
+    false_marks, hit_findings, findings_n
+        (N, 256), (N, 256) and (N,) for the free-response curve, as `metrics_froc.marks` counts them.
     dice_cap
-        (N,) Dice that a perfect mask of the model's own resolution would reach; None for reference rows.
-    model_px
-        Side of the model's probability maps; None for reference rows.
+        (N,) Dice that a perfect mask of the model's own resolution would reach; nan for reference rows.
     """
 
     dice: Values
     iou: Values
+    counts: PixelCounts
     is_positive_call: Flags
     predicted_px: NDArray[np.int64]
+    largest_px: NDArray[np.int64]
+    surface_px: Values
+    surface_mm: Values
     max_probability: Values
     inside: Values
     outside: Values
-    dice_cap: Values | None = None
+    false_marks: Values
+    hit_findings: Values
+    findings_n: Values
+    dice_cap: Values
     model_px: int | None = None
+    """Side of the model's probability maps; None for reference rows."""
 
 
 def measure(
@@ -86,9 +107,8 @@ def measure(
     rows: Sequence[Row],
     *,
     shards: Shards,
-    gate: Gate,
+    point: OperatingPoint,
     evaluation_px: int = EVALUATION_PX,
-    threshold: float = THRESHOLD,
 ) -> Measures:
     """Measure a model's predictions.
 
@@ -100,8 +120,8 @@ def measure(
         Its predictions, in its order, from `evaluation_set.predictions_on`.
     shards
         Where their probability maps are: uint8 as `predicting.stored_map` writes them, of one size.
-    gate, evaluation_px, threshold
-        The operating point; a pixel is on where its probability is at least the threshold.
+    point, evaluation_px
+        How probabilities become masks and calls, and the side at which they do.
 
     Raises
     ------
@@ -111,76 +131,62 @@ def measure(
     from pipelines.lake.shards import ShardRef
 
     refs = [ShardRef(row["shard"], row["index"]) for row in rows]
-    parts: list[Measures] = []
-    sizes: set[tuple[int, ...]] = set()
-    for batch in _batches(len(evaluated)):
-        native = shards.batch(refs[batch])
-        sizes.add(native.shape[1:])
-        if len(sizes) > 1 or native.shape[1] != native.shape[2]:
-            raise UnusableInputError(
-                expected="square probability maps of one size",
-                found=", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
-                remedy="predict the test set with one model of one input size",
-            )
-        values = resampled(native, evaluation_px)
-        present = evaluated.has_pneumothorax[batch]
-        full = reference_masks(evaluated, batch)
-        reference = reduced(full, evaluation_px)
-        predicted = values >= threshold
-        overlap, union_overlap = _overlap(predicted, reference, present)
-        inside, outside = probability_histograms(stored_map(values), reference)
-        parts.append(
-            Measures(
-                dice=overlap,
-                iou=union_overlap,
-                is_positive_call=gate.positive(predicted),
-                predicted_px=area_px(predicted),
-                max_probability=_highest(native),
-                inside=inside,
-                outside=outside,
-                dice_cap=_dice_cap(full, reference, present, native.shape[1]),
-                model_px=native.shape[1],
-            )
+    sizes = {shards.batch(refs[one : one + 1]).shape[1:] for one in _first_of_each_shard(refs)}
+    if len(sizes) > 1 or any(height != width for height, width in sizes):
+        raise UnusableInputError(
+            expected="square probability maps of one size",
+            found=", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
+            remedy="predict the test set with one model of one input size",
         )
-    return _joined(parts)
+    ((model_px, _),) = sizes
+    # a shard's map is opened before threads share it
+    pixels = _Pixels(evaluated, point, evaluation_px)
+
+    def of_batch(batch: slice) -> Measures:
+        native = shards.batch(refs[batch])
+        values = resampled(native, evaluation_px)
+        levels = native if model_px == evaluation_px else stored_map(values)
+        return pixels.measured(batch, point.masks(values), levels, _highest(native), model_px)
+
+    return pixels.all(of_batch, model_px)
 
 
 def measure_reference(
-    evaluated: EvaluationSet, reference: Reference, *, gate: Gate, evaluation_px: int = EVALUATION_PX
+    evaluated: EvaluationSet,
+    reference: Reference,
+    *,
+    point: OperatingPoint,
+    evaluation_px: int = EVALUATION_PX,
 ) -> Measures:
     """Measure a model without a network: nothing anywhere, everything everywhere, or the reference itself."""
-    parts: list[Measures] = []
-    for batch in _batches(len(evaluated)):
-        actual = reduced(reference_masks(evaluated, batch), evaluation_px)
+    pixels = _Pixels(evaluated, point, evaluation_px)
+
+    def of_batch(batch: slice) -> Measures:
+        on, full = positive_masks(evaluated, batch)
+        actual = np.zeros((batch.stop - batch.start, evaluation_px, evaluation_px), dtype=np.bool_)
+        actual[on] = reduced(full, evaluation_px)
         predicted = {
             "predict_nothing": np.zeros_like(actual),
             "predict_everything": np.ones_like(actual),
             "oracle": actual,
         }[reference]
-        overlap, union_overlap = _overlap(predicted, actual, evaluated.has_pneumothorax[batch])
-        inside, outside = probability_histograms(np.uint8(LEVELS - 1) * predicted.view(np.uint8), actual)
-        parts.append(
-            Measures(
-                dice=overlap,
-                iou=union_overlap,
-                is_positive_call=gate.positive(predicted),
-                predicted_px=area_px(predicted),
-                max_probability=np.array([mask.any() for mask in predicted], dtype=np.float64),
-                inside=inside,
-                outside=outside,
-            )
-        )
-    return _joined(parts)
+        levels = np.uint8(LEVELS - 1) * predicted.view(np.uint8)
+        highest = np.array([mask.any() for mask in predicted], dtype=np.float64)
+        return pixels.measured(batch, predicted, levels, highest, None)
+
+    return pixels.all(of_batch, None)
 
 
-def reference_masks(evaluated: EvaluationSet, batch: slice) -> Masks:
-    """Decode the reference masks of a batch: (n, 1024, 1024) bool."""
+def positive_masks(evaluated: EvaluationSet, batch: slice) -> tuple[NDArray[np.int64], Masks]:
+    """Decode the reference masks of a batch that are not empty: their K places and (K, 1024, 1024) bool."""
     starts, lengths = evaluated.run_starts[batch], evaluated.run_lengths[batch]
-    masks = np.zeros((len(starts), MASK_PX, MASK_PX), dtype=np.bool_)
-    for index, (begin, length) in enumerate(zip(starts, lengths, strict=True)):
-        if len(begin):
-            masks[index] = mask_of(np.asarray(begin), np.asarray(length), (MASK_PX, MASK_PX))
-    return masks
+    on = np.array([place for place, runs in enumerate(starts) if len(runs)], dtype=np.int64)
+    masks = np.zeros((len(on), MASK_PX, MASK_PX), dtype=np.bool_)
+    for index, place in enumerate(on):
+        masks[index] = mask_of(
+            np.asarray(starts[place]), np.asarray(lengths[place]), (MASK_PX, MASK_PX)
+        )
+    return on, masks
 
 
 def reduced(masks: Masks, side_px: int) -> Masks:
@@ -201,38 +207,114 @@ def resampled(probabilities: NDArray[np.uint8], side_px: int) -> NDArray[np.floa
     return np.stack([at_evaluation_size(image, side_px) for image in probabilities])
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """Masks and levels of a batch against its reference."""
+
+    evaluated: EvaluationSet
+    point: OperatingPoint
+    evaluation_px: int
+
+    def all(self, of_batch: Callable[[slice], Measures], model_px: int | None) -> Measures:
+        """Measure every batch, in threads: NumPy and OpenCV let go of the interpreter."""
+        with ThreadPoolExecutor(_THREADS) as threads:
+            parts = list(threads.map(of_batch, _batches(len(self.evaluated))))
+        return _joined(parts, model_px)
+
+    def measured(
+        self,
+        batch: slice,
+        predicted: Masks,
+        levels: NDArray[np.uint8],
+        highest: Values,
+        model_px: int | None,
+    ) -> Measures:
+        present = self.evaluated.has_pneumothorax[batch]
+        on, full = positive_masks(self.evaluated, batch)
+        actual = np.zeros_like(predicted)
+        actual[on] = reduced(full, self.evaluation_px)
+        counts = PixelCounts.of(predicted, actual)
+        overlap, union_overlap = _overlap(counts, present)
+        inside, outside = probability_histograms(levels, actual)
+        false, hit, findings = zip(
+            *(marks(image, mask, _CANDIDATE_LEVEL) for image, mask in zip(levels, actual, strict=True)),
+            strict=True,
+        )
+        in_px, in_mm = self._surfaces(batch, predicted, actual)
+        return Measures(
+            dice=overlap,
+            iou=union_overlap,
+            counts=counts,
+            is_positive_call=self.point.gate.positive(predicted),
+            predicted_px=area_px(predicted),
+            largest_px=_LARGEST.measure(predicted),
+            surface_px=in_px,
+            surface_mm=in_mm,
+            max_probability=highest,
+            inside=inside,
+            outside=outside,
+            false_marks=np.stack(false),
+            hit_findings=np.stack(hit),
+            findings_n=np.array(findings, dtype=np.float64),
+            dice_cap=_dice_cap(full, actual, on, model_px),
+        )
+
+    def _surfaces(self, batch: slice, predicted: Masks, actual: Masks) -> tuple[Values, Values]:
+        in_px, in_mm = (np.full((len(actual), 1 + len(TOLERANCES)), np.nan) for _ in range(2))
+        present, frames = self.evaluated.has_pneumothorax[batch], self.evaluated.frame_mm[batch]
+        diagonal_px = float(np.hypot(self.evaluation_px, self.evaluation_px))
+        for index in np.flatnonzero(present):
+            row_mm, column_mm = frames[index] / self.evaluation_px
+            if not actual[index].any():  # too small for this resolution: missed, whatever was predicted
+                in_px[index] = (diagonal_px, *[0.0] * len(TOLERANCES))
+                in_mm[index] = (np.hypot(*frames[index]), *[0.0 * row_mm] * len(TOLERANCES))
+                continue
+            spacings = ((1.0, 1.0),) if np.isnan(row_mm) else ((1.0, 1.0), (row_mm, column_mm))
+            found = surface_distances(predicted[index], actual[index], spacings=spacings)
+            in_px[index] = (found[0].hd95, *found[0].within)
+            if len(found) > 1:
+                in_mm[index] = (found[1].hd95, *found[1].within)
+        return in_px, in_mm
+
+
 def _highest(probabilities: NDArray[np.uint8]) -> Values:
     highest = np.array([image.max() for image in probabilities], dtype=np.uint8)
     return probability_of(highest).astype(np.float64)
 
 
-def _overlap(predicted: Masks, reference: Masks, present: Flags) -> tuple[Values, Values]:
-    counts = PixelCounts.of(predicted, reference)
+def _overlap(counts: PixelCounts, present: Flags) -> tuple[Values, Values]:
     # presence comes from the full mask: one that vanishes at this resolution was missed, not rightly empty
     vanished = present & (counts.tp + counts.fn == 0)
     return np.where(vanished, 0.0, dice(counts)), np.where(vanished, 0.0, iou(counts))
 
 
-def _dice_cap(full: Masks, reference: Masks, present: Flags, model_px: int) -> Values:
-    through_model = np.uint8(LEVELS - 1) * reduced(full, model_px).view(np.uint8)
-    back = resampled(through_model, reference.shape[1]) >= THRESHOLD
-    return _overlap(back, reference, present)[0]
+def _dice_cap(full: Masks, actual: Masks, on: NDArray[np.int64], model_px: int | None) -> Values:
+    cap = np.full(len(actual), np.nan if model_px is None else 1.0)
+    if len(on) and model_px is not None:
+        through_model = np.uint8(LEVELS - 1) * reduced(full, model_px).view(np.uint8)
+        back = resampled(through_model, actual.shape[1]) >= MASK_THRESHOLD
+        cap[on] = _overlap(PixelCounts.of(back, actual[on]), np.ones(len(on), dtype=np.bool_))[0]
+    return cap
+
+
+def _first_of_each_shard(refs: Sequence[ShardRef]) -> list[int]:
+    return list({ref.shard: place for place, ref in reversed(list(enumerate(refs)))}.values())
 
 
 def _batches(count: int) -> Iterator[slice]:
     return (slice(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH))
 
 
-def _joined(parts: Sequence[Measures]) -> Measures:
-    caps = [part.dice_cap for part in parts if part.dice_cap is not None]
-    return Measures(
-        dice=np.concatenate([part.dice for part in parts]),
-        iou=np.concatenate([part.iou for part in parts]),
-        is_positive_call=np.concatenate([part.is_positive_call for part in parts]),
-        predicted_px=np.concatenate([part.predicted_px for part in parts]),
-        max_probability=np.concatenate([part.max_probability for part in parts]),
-        inside=np.concatenate([part.inside for part in parts]),
-        outside=np.concatenate([part.outside for part in parts]),
-        dice_cap=np.concatenate(caps) if caps else None,
-        model_px=parts[0].model_px,
+def _joined(parts: Sequence[Measures], model_px: int | None) -> Measures:
+    arrays = {
+        one.name: np.concatenate([getattr(part, one.name) for part in parts])
+        for one in fields(Measures)
+        if one.name not in ("counts", "model_px")
+    }
+    counts = PixelCounts(
+        *(
+            np.concatenate([getattr(part.counts, cell) for part in parts])
+            for cell in ("tp", "fp", "fn", "tn")
+        )
     )
+    return Measures(**arrays, counts=counts, model_px=model_px)

@@ -6,6 +6,7 @@ Here: selection and refusal, from rows alone. Not here: pixels (`evaluation_pixe
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pdeseray_model.statistics import clusters_of
+from pipelines.modelling.subgroups import subgroups
 from pipelines.records import Row, UnusableInputError
 
 if TYPE_CHECKING:
@@ -21,11 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from pdeseray_model.metrics import Flags
+    from pdeseray_model.metrics import Flags, Values
 
 OUT_OF_FOLD = "out_of_fold"
-# a share of fewer radiographs moves by more than ten points with each of them
-LEAST_SUBGROUP_N = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class EvaluationSet:
         (N,) bool, from the 1024x1024 mask.
     clusters
         (N,) patient numbers for the bootstrap.
+    frame_mm
+        (N, 2) height and width of the native frame in mm; nan where the spacing is unknown.
     subgroups
         Name ("all", "view_position=PA") to (N,) bool.
     training_ids
@@ -60,6 +62,7 @@ class EvaluationSet:
     run_lengths: tuple[Sequence[int], ...]
     has_pneumothorax: Flags
     clusters: NDArray[np.int64]
+    frame_mm: Values
     subgroups: Mapping[str, Flags]
     training_ids: frozenset[str]
 
@@ -107,8 +110,32 @@ def evaluation_set(
             found=f"none among its {len(rows)} rows of that protocol",
             remedy=f"materialize {test_set}/splits, or choose a protocol that it has",
         )
-    mask_of = {row["radiograph_id"]: row for row in _rows(masks, test_set)}
-    instance_of = {row["radiograph_id"]: row for row in _rows(instances, test_set)}
+    return gathered(
+        ids,
+        tuple(row["fold"] for row in tested),
+        _rows(masks, test_set),
+        _rows(instances, test_set),
+        test_set=test_set,
+        protocol=protocol,
+        patient_groups=patient_groups or {},
+        training_ids=frozenset(row["radiograph_id"] for row in rows if row["role"] == "train"),
+    )
+
+
+def gathered(
+    ids: tuple[str, ...],
+    folds: tuple[int | None, ...],
+    masks: Sequence[Row],
+    instances: Sequence[Row],
+    *,
+    test_set: str,
+    protocol: str,
+    patient_groups: Mapping[str, str],
+    training_ids: frozenset[str],
+) -> EvaluationSet:
+    """Put a set together from the rows of its radiographs; raises as `evaluation_set`."""
+    mask_of = {row["radiograph_id"]: row for row in masks}
+    instance_of = {row["radiograph_id"]: row for row in instances}
     _refuse_rows_missing(ids, mask_of, instance_of, test_set=test_set)
     has_pneumothorax = np.array([mask_of[key]["has_pneumothorax"] for key in ids], dtype=np.bool_)
     if not has_pneumothorax.any():
@@ -117,18 +144,18 @@ def evaluation_set(
             found=f"0 of {len(ids)}: sensitivity and Dice would mean nothing",
             remedy="test on a cohort, or with a split, that holds positives",
         )
-    groups = patient_groups or {}
     return EvaluationSet(
         test_set=test_set,
         protocol=protocol,
         radiograph_ids=ids,
-        folds=tuple(row["fold"] for row in tested),
+        folds=folds,
         run_starts=tuple(mask_of[key]["run_starts"] for key in ids),
         run_lengths=tuple(mask_of[key]["run_lengths"] for key in ids),
         has_pneumothorax=has_pneumothorax,
-        clusters=clusters_of([groups.get(key, instance_of[key]["patient_key"]) for key in ids]),
-        subgroups=_subgroups(ids, mask_of, instance_of),
-        training_ids=frozenset(row["radiograph_id"] for row in rows if row["role"] == "train"),
+        clusters=clusters_of([patient_groups.get(key, instance_of[key]["patient_key"]) for key in ids]),
+        frame_mm=np.array([_frame_mm(instance_of[key]) for key in ids]).reshape(len(ids), 2),
+        subgroups=subgroups(ids, mask_of, instance_of),
+        training_ids=training_ids,
     )
 
 
@@ -215,22 +242,9 @@ def _remedy(faults: Mapping[str, int], model_id: str) -> str:
     return f"predict the test radiographs with {model_id} again, from the same version of the splits"
 
 
-def _subgroups(
-    ids: Sequence[str], masks: Mapping[str, Row], instances: Mapping[str, Row]
-) -> dict[str, NDArray[np.bool_]]:
-    """Name the subgroups that hold enough radiographs, in the order in which a reader meets them."""
-    found: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(ids), dtype=np.bool_)}
-    columns: dict[str, tuple[list[str], tuple[str, ...]]] = {
-        "view_position": (
-            [instances[key]["view_position"] or "unknown" for key in ids],
-            ("PA", "AP", "unknown"),
-        ),
-        "size_class": ([masks[key]["size_class"] for key in ids], ("none", "small", "medium", "large")),
-        "laterality": ([masks[key]["laterality"] for key in ids], ("right", "left", "bilateral")),
-    }
-    for column, (values, categories) in columns.items():
-        for category in categories:
-            members = np.array([value == category for value in values], dtype=np.bool_)
-            if LEAST_SUBGROUP_N <= members.sum() < len(ids):
-                found[f"{column}={category}"] = members
-    return found
+def _frame_mm(instance: Row) -> tuple[float, float]:
+    """Return height and width of the native frame in mm, each by its own spacing; nan where that is unknown."""
+    spacing = instance.get("pixel_spacing_mm")
+    if not spacing or instance.get("pixel_spacing_source") == "unknown" or min(spacing) <= 0:
+        return math.nan, math.nan
+    return spacing[0] * instance["rows_px"], spacing[1] * instance["columns_px"]

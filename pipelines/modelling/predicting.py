@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipelines.labels.run_lengths import encode_siim
 from pipelines.lake.shards import ShardRef, ShardSet
 from pipelines.modelling.catalogue import ModelSpec
+from pipelines.modelling.operating_points import MASK_THRESHOLD
 from pipelines.modelling.training_sets import MASK_PX
 from pipelines.records import Row, UnusableInputError
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 EVALUATION_PX = 512
 """Side at which probabilities are cut, areas are measured and the gate is applied (FACTS.md's default)."""
-
-MASK_THRESHOLD = 0.5
-"""Table 3: threshold for the binary mask."""
 
 _BATCH = 16
 
@@ -81,6 +79,7 @@ def predict(
     image_shards: ShardSet,
     probability_shards: ShardSet,
     gate: "Gate",
+    evaluation_px: int = EVALUATION_PX,
     previous: Sequence[Row] = (),
 ) -> list[Row]:
     """Predict every radiograph of a test set.
@@ -89,6 +88,8 @@ def predict(
     ----------
     radiograph_ids
         The test set, in the order of the rows that are returned.
+    gate, evaluation_px
+        When a mask counts as pneumothorax, and the side at which it is measured.
     previous
         Rows that the same weights gave for the same images: these are not predicted again.
 
@@ -113,7 +114,7 @@ def predict(
     measured: list[Row] = []
     predictor = Predictor.load(model_folder) if waiting else None
     stored = (
-        probability_shards.append(_maps(predictor, refs, image_shards, gate, measured)) if predictor else []
+        probability_shards.append(_maps(predictor, refs, image_shards, (gate, evaluation_px), measured)) if predictor else []
     )
     fresh: list[Row] = [
         {
@@ -136,7 +137,7 @@ def _maps(
     predictor: "Predictor",
     refs: Sequence[ShardRef],
     image_shards: ShardSet,
-    gate: "Gate",
+    calls: "tuple[Gate, int]",
     measured: list[Row],
 ) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, len(refs), _BATCH):
@@ -145,13 +146,13 @@ def _maps(
         probabilities = predictor.predict(image_shards.batch(batch))
         seconds = (time.perf_counter() - began) / len(batch)
         for probability in stored_map(probabilities):
-            measured.append({**_measures(probability, gate), "seconds_s": seconds})
+            measured.append({**_measures(probability, *calls), "seconds_s": seconds})
             yield probability
 
 
-def _measures(probability: NDArray[np.uint8], gate: "Gate") -> Row:
+def _measures(probability: NDArray[np.uint8], gate: "Gate", evaluation_px: int) -> Row:
     """Measure the stored map, not the network's: what is published can be worked out from what is kept."""
-    mask = at_evaluation_size(probability) >= MASK_THRESHOLD
+    mask = at_evaluation_size(probability, evaluation_px) >= MASK_THRESHOLD
     return {
         "rle": encode_siim(at_evaluation_size(probability, MASK_PX) >= MASK_THRESHOLD),
         "positive_px": int(mask.sum()),

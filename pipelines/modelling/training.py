@@ -9,12 +9,12 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.lineage.versions import digest_of
-from pipelines.modelling.catalogue import ModelSpec
+from pipelines.modelling.catalogue import ENCODER_RATES, ModelSpec
 from pipelines.records import Row
 
 Launch = Callable[[list[str], Path], None]
@@ -65,7 +65,9 @@ def configuration_of(
 
     network, recipe = PROFILES[profile](spec.network, fine_tuning=spec.parent is not None)
     network = NetworkConfig.from_dict({**network.to_dict(), **dict(spec.ablation)})
-    recipe = Recipe.from_dict({**recipe.to_dict(), "loss": spec.loss, **recipe_changes})
+    recipe = Recipe.from_dict({**recipe.to_dict(), "loss": spec.loss, **recipe_changes, **dict(spec.recipe)})
+    if spec.parent:
+        recipe = replace(recipe, encoder_rate=ENCODER_RATES[spec.tuning])
     return {
         "network": network.to_dict(),
         "recipe": recipe.to_dict(),
@@ -138,6 +140,9 @@ def model_row(spec: ModelSpec, trained: Trained, *, profile: str, data_version: 
         "fold": spec.test_fold if spec.test_fold is not None else spec.validation_fold,
         "parent_model_id": spec.parent,
         "parameters_n": result["parameters_n"],
+        "gmacs": _gmacs(result),
+        "tuning": spec.tuning if spec.parent else None,
+        "train_share": spec.train_share,
         "profile": profile,
         "init": result["init"],
         "seed": result["seed"],
@@ -148,3 +153,12 @@ def model_row(spec: ModelSpec, trained: Trained, *, profile: str, data_version: 
         "data_version": data_version,
         "seconds_s": result["seconds_s"],
     }
+
+
+def _gmacs(description: dict[str, Any]) -> float:
+    """Return the multiply-adds of one image of the model's size, in billions."""
+    from pdeseray_model.config import NetworkConfig
+    from pdeseray_model.networks import count_gmacs
+
+    network = NetworkConfig.from_dict(description["network"])
+    return round(count_gmacs(network, int(description["size_px"])), 3)

@@ -4,7 +4,7 @@ The training program reads nothing but this: ``training_set.json`` and the shard
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,21 @@ def ids_by_part(splits: pa.Table, spec: ModelSpec) -> dict[str, list[str]]:
     return parts
 
 
+def shared_out(ids: Sequence[str], positive: Collection[str], share: float) -> list[str]:
+    """Return this share of `ids`, of either kind alike, in their order; a smaller share lies within a larger one.
+
+    The order in which they are taken is fixed by their number alone, never by their names.
+    """
+    if share == 1:
+        return list(ids)
+    taken: set[int] = set()
+    for kind in (True, False):
+        places = [place for place, one in enumerate(ids) if (one in positive) == kind]
+        mixed = np.random.default_rng(0).permutation(len(places))
+        taken |= {places[one] for one in mixed[: max(1, round(share * len(places)))]}
+    return [one for place, one in enumerate(ids) if place in taken]
+
+
 def write_training_set(
     spec: ModelSpec,
     *,
@@ -93,6 +108,8 @@ def write_training_set(
     parts = ids_by_part(splits, spec)
     image_rows = {row["radiograph_id"]: row for row in images.to_pylist()}
     mask_rows = {row["radiograph_id"]: row for row in masks.to_pylist()}
+    positive = {one for one, row in mask_rows.items() if row["has_pneumothorax"]}
+    parts["train"] = shared_out(parts["train"], positive, spec.train_share)
     chosen = [(one, part) for part in ("train", "validation") for one in parts[part]]
     _require_positives(spec, chosen, mask_rows)
     version = digest_of(

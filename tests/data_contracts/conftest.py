@@ -280,6 +280,73 @@ def rows() -> dict[str, list[dict[str, Any]]]:
                 "seconds_s": 0.1,
             }
         ],
+        "validation_predictions": [
+            {
+                "radiograph_id": uid(1),
+                "model_id": "pdeseray_siim",
+                "cohort": "siim",
+                "protocol": "official",
+                "rle": "-1",
+                "positive_px": 0,
+                "positive": False,
+                "max_probability": 0.25,
+                "shard": "pdeseray_siim-0123456789abcdef.npy",
+                "index": 1,
+                "seconds_s": 0.1,
+            }
+        ],
+        "operating_points": [
+            {
+                "model_id": "pdeseray_siim",
+                "cohort": "siim",
+                "protocol": "official",
+                "operating_point": "selected",
+                "threshold": 0.3,
+                "seed_threshold": 0.7,
+                "seed_area_fraction": 0.001,
+                "gate_area_fraction": 0.01,
+                "gate_scope": "whole",
+                "masks_objective": "mdsc",
+                "masks_value": 0.8,
+                "calls_objective": "f1",
+                "calls_value": 0.7,
+                "validation_n": 10,
+                "validation_positives_n": 3,
+            }
+        ],
+        "curves": [
+            {
+                "model_id": "pdeseray_siim",
+                "test_set": "siim",
+                "protocol": "official",
+                "curve": "roc_image",
+                "point": 0,
+                "x": 0.0,
+                "y": 0.5,
+                "n": 10,
+            }
+        ],
+        "promotions": [
+            {
+                "model_id": "pdeseray_tmc",
+                "version": 2,
+                "champion_version": 1,
+                "cohort": "tmc",
+                "protocol": "holdout",
+                "data_version": A,
+                "objective": "mdsc",
+                "difference": 0.1,
+                "ci_low": 0.01,
+                "ci_high": 0.2,
+                "margin": 0.01,
+                "gmacs": 1.0,
+                "champion_gmacs": 1.0,
+                "validation_n": 10,
+                "validation_positives_n": 3,
+                "is_promoted": True,
+                "reason": "the interval lies above 0",
+            }
+        ],
         "evaluations": [
             _evaluation("pdeseray_siim", "siim", "official", "mdsc", 0.5),
             _evaluation("pdeseray_siim", "siim", "official", "sensitivity", 0.25),

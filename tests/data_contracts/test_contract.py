@@ -15,6 +15,7 @@ TABLES = {
     *("quality_findings", "annotations", "agreement", "masks", "curated", "splits", "leakage", "statistics"),
     "adjudications",
     *("models", "predictions", "evaluations", "comparisons", "stages", "tombstones", "paper_values"),
+    *("validation_predictions", "operating_points", "curves", "promotions"),
 }
 
 MAY_BE_EMPTY = {
@@ -25,6 +26,7 @@ MAY_BE_EMPTY = {
     "adjudications",
     "comparisons",
     "tombstones",
+    *("validation_predictions", "operating_points", "curves", "promotions"),
 }
 
 
