@@ -76,7 +76,7 @@ def _midranks(values: Values) -> Values:
 
 
 def _variance(spread: list[tuple[Values, Values]], truth: Flags, clusters: NDArray[np.int64]) -> float:
-    """Variance of the difference, from both models' placements summed over each patient (Obuchowski's S10, S01, S11)."""
+    """Variance of the difference, from placements summed over each patient (Obuchowski's S10, S01 and S11)."""
     count = int(clusters.max()) + 1
     positives, negatives = int(truth.sum()), int((~truth).sum())
     by_positive = np.bincount(clusters[truth], spread[0][0] - spread[1][0], minlength=count)

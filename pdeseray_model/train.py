@@ -94,6 +94,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         network.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
         average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay else None
+        parameters_n = count_parameters(network)  # before a part of them is frozen
         adam = torch.optim.Adam(
             parameter_groups(network, recipe.encoder_rate),
             lr=recipe.learning_rate,
@@ -138,7 +139,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
             "init": init,
             "seed": config.seed,
             "data_version": training_set.data_version,
-            "parameters_n": count_parameters(network),
+            "parameters_n": parameters_n,
             "train_n": len(training_set.indices("train")),
             "validation_n": len(validated),
         }
@@ -232,22 +233,15 @@ def parameter_groups(network: torch.nn.Module, encoder_rate: float) -> list[dict
     encoder = list(encoder_of(network).parameters())
     if encoder_rate == 0:
         for parameter in encoder:
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad = False
     known = {id(parameter) for parameter in encoder}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
     slower = [{"params": encoder, "share": encoder_rate}] if encoder_rate else []
     return [{"params": rest, "share": 1.0}, *slower]
 
 
-def start_training(model: torch.nn.Module, recipe: Recipe) -> None:
-    """Put a network into training mode; a frozen encoder keeps its running statistics."""
-    model.train()
-    if recipe.encoder_rate == 0:
-        encoder_of(model).eval()
-
-
 def encoder_of(network: torch.nn.Module) -> torch.nn.Module:
-    """Encoder of a network: the part named so, or the original U-Net's way down."""
+    """Return the encoder of a network: the part named so, or the original U-Net's way down."""
     inner = getattr(network, "module", network)
     found = getattr(inner, "encoder", None) or getattr(inner, "down", None)
     assert isinstance(found, torch.nn.Module)
@@ -294,6 +288,8 @@ def require_finite(loss: float, epoch: int) -> None:
 def start_training(model: nn.Module, recipe: Recipe) -> None:
     """Set the network to train; frozen batch norm goes on normalising with the statistics that it has."""
     model.train()
+    if recipe.encoder_rate == 0:
+        encoder_of(model).eval()
     if recipe.freeze_batch_norm:
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

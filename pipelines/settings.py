@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,6 +32,51 @@ def default_secrets() -> Path:
     """Return the user's configuration folder for secrets."""
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "pdeseray"
+
+
+class Evaluation(BaseModel):
+    """How models are measured, chosen and promoted; the defaults are the paper's where it says.
+
+    Attributes
+    ----------
+    evaluation_px
+        Side at which masks are compared and the gate is applied.
+    gate_px, gate_at_px, gate_scope
+        Least area of a mask that counts as pneumothorax (section 4.5: 3,500 pixels of 512 x 512), applied as that
+        share of the image; of the whole mask or of its largest component.
+    masks_objective, calls_objective
+        What the second operating point maximises on validation: its mask rule, then its gate.
+    promotion_objective, promotion_margin
+        What a challenger must be better in than the champion on validation, or, being cheaper, worse in by less
+        than this.
+    forgetting_bound
+        Loss of Dice over positives on the pretraining cohort's test set below which fine-tuning must stay.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluation_px: int = Field(default=512, ge=32, le=1024)
+    gate_px: int = Field(default=3500, ge=1)
+    gate_at_px: int = Field(default=512, ge=1)
+    gate_scope: Literal["whole", "largest_component"] = "whole"
+    masks_objective: Literal["mdsc", "dice_positives"] = "mdsc"
+    calls_objective: Literal["f1", "f2", "youden", "accuracy"] = "f1"
+    promotion_objective: Literal["mdsc", "miou", "dice_positives", "accuracy"] = "mdsc"
+    promotion_margin: float = Field(default=0.01, ge=0, le=1)
+    forgetting_bound: float = Field(default=0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _gate_within_the_image(self) -> Self:
+        if self.gate_px > self.gate_at_px**2:
+            raise ValueError(
+                f"a gate of {self.gate_px} px does not fit into {self.gate_at_px} x {self.gate_at_px}"
+            )
+        return self
+
+    @property
+    def gate_area_fraction(self) -> float:
+        """Least area of a positive mask, as a share of the image."""
+        return self.gate_px / self.gate_at_px**2
 
 
 class Settings(BaseSettings):
@@ -63,6 +108,8 @@ class Settings(BaseSettings):
         Options of the confidentiality profile, for every cohort.
     crosswalk
         Whether the intake writes `crosswalks/<cohort>.csv` beside the key: original and new names.
+    evaluation
+        How models are measured, chosen and promoted.
     """
 
     model_config = SettingsConfigDict(
@@ -83,6 +130,7 @@ class Settings(BaseSettings):
     recipe: dict[str, int | float | bool | str | None] = Field(default_factory=dict)
     deidentification: Options = Field(default_factory=Options)
     crosswalk: bool = False
+    evaluation: Evaluation = Field(default_factory=Evaluation)
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 
     @classmethod

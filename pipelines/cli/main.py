@@ -17,6 +17,7 @@ _COMMANDS = {
     "labels": "Look at label files, and write tasks for readers.",
     "cohort": "Laterality, size and projection of a cohort beside the paper's.",
     "models": "The networks of Table 4, or one of them stage by stage.",
+    "evaluate": "A trained model on a cohort's test set, with intervals.",
     "train": "Train one network from a configuration file.",
     "predict": "Decide, outline and report pneumothorax on DICOM films; segmentations for a PACS.",
     "warehouse": "List published versions of the warehouse, or compare two.",

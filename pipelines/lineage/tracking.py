@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
     from pipelines.lineage.stages import StageRecord
 
@@ -166,3 +167,24 @@ class Tracker:
             for one in self.client.search_model_versions()
             if one.tags.get("data_version") in data_versions and one.run_id
         }
+
+    def version_of(self, name: str, which: str) -> "ModelVersion | None":
+        """Return the version of a registered model that an alias or a number means, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if which.isdigit():
+                return self.client.get_model_version(name, which)
+            return self.client.get_model_version_by_alias(name, which)
+        except MlflowException:  # no such model, alias or version
+            return None
+
+    def weights_of(self, name: str, which: str) -> str | None:
+        """Return the digest of the weights that an alias or a version means, or None."""
+        version = self.version_of(name, which)
+        return version.tags.get("weights_sha256") if version is not None else None
+
+    def tag_version(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Write tags onto a version of a registered model."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, str(version), key, value)

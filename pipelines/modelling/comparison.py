@@ -20,6 +20,7 @@ from pdeseray_model.statistics import (
     paired_difference,
     resampled_ratios,
 )
+from pdeseray_model.statistics_delong import delong
 from pipelines.modelling.evaluation_metrics import RatioMetric, ratio_metrics
 from pipelines.modelling.evaluation_pixels import Measures, Shards, measure
 from pipelines.modelling.evaluation_set import EvaluationSet, evaluation_set, predictions_on
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
     from pdeseray_model.metrics import Flags, Values
     from pipelines.records import Row
 
-OVERLAP = ("mdsc", "miou", "dice_positives")
+OVERLAP = ("mdsc", "miou", "dice_positives", "nsd_5px")
+AREA = "image_auc"
 DETECTION = ("sensitivity", "specificity", "accuracy")
 LEAST_POSITIVES_N = 40  # a test set with fewer positives is too small to decide by
+_LEAST_OF_A_KIND = 2  # radiographs with and without pneumothorax: an area has no variance below
 _DEFAULT_GATE = Gate()
 
 
@@ -60,9 +63,10 @@ def compare(
 
     Returns
     -------
-    Rows of `comparisons`, one for each metric of `OVERLAP` and `DETECTION`: `difference` is `model_id`'s
-    value less `other_id`'s, with the interval of a bootstrap that draws the same patients for both. `p` is
-    Holm-adjusted over these rows: of that bootstrap for overlap, of McNemar's exact test for detection.
+    Rows of `comparisons`, one for each metric of `OVERLAP` and `DETECTION` and for `image_auc`: `difference` is
+    `model_id`'s value less `other_id`'s, with the interval of a bootstrap that draws the same patients for both
+    (for the area: DeLong's). `p` is Holm-adjusted over these rows: of that bootstrap for overlap, of McNemar's exact
+    test for detection, of DeLong's test by patient for the area.
 
     Raises
     ------
@@ -107,10 +111,18 @@ def comparison_rows(
         _mcnemar(one, other, truth, ours[name].counted) if name in DETECTION else differences[name].p
         for name in names
     ]
-    return [
+    if min(np.count_nonzero(truth), np.count_nonzero(~truth)) >= _LEAST_OF_A_KIND:
+        names.append(AREA)
+        differences[AREA] = delong(
+            one.max_probability, other.max_probability, truth, clusters=evaluated.clusters
+        )
+        p_values.append(differences[AREA].p)
+    rows = [
         _row(evaluated, model_id, other_id, name, differences[name], p=p, tests_n=len(names))
         for name, p in zip(names, holm(p_values), strict=True)
     ]
+    positives_n = int(truth.sum())
+    return [{**row, "sentence": sentence(row, positives_n=positives_n)} for row in rows]
 
 
 def sentence(row: Row, *, positives_n: int) -> str:
@@ -167,10 +179,11 @@ def _row(
     p: float,
     tests_n: int,
 ) -> Row:
-    interval = (
-        f"interval: paired bootstrap of {int(evaluated.clusters.max()) + 1} patients, {RESAMPLES} resamples"
-    )
+    patients = int(evaluated.clusters.max()) + 1
+    interval = f"interval: paired bootstrap of {patients} patients, {RESAMPLES} resamples"
     p_of = "McNemar exact" if metric in DETECTION else "same bootstrap"
+    if metric == AREA:
+        interval, p_of = f"interval: DeLong over {patients} patients", "DeLong"
     return {
         "model_id": model_id,
         "other_id": other_id,

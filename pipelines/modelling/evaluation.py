@@ -11,7 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -218,7 +218,10 @@ class _Part:
                 wilson = wilson_interval(float(metric.numerator.sum()), whole)
                 if value in (0.0, 1.0):  # every resample says the same, which is not certainty
                     patients = len(np.unique(self.clusters[metric.denominator > 0]))
-                    interval, how = wilson_interval(value * patients, patients), f"Wilson, {patients} patients"
+                    interval, how = (
+                        wilson_interval(value * patients, patients),
+                        f"Wilson, {patients} patients",
+                    )
             place = self.gate if name in AT_GATE else self.pixels
             convention = f"{metric.convention}; {place}; 95 % interval: {how}"
             yield _Result(name, value, interval, int(metric.counted.sum()), convention, wilson)
@@ -232,9 +235,7 @@ class _Part:
     def _of_probability(self) -> Iterator[_Result]:
         for one in probability_metrics(self.measured, self.truth, self.clusters, self.weights):
             convention = f"{one.convention}; 95 % interval: {self._bootstrap}"
-            yield _Result(
-                one.metric, one.value, percentile_interval(one.draws), len(self.truth), convention
-            )
+            yield _Result(one.metric, one.value, percentile_interval(one.draws), len(self.truth), convention)
 
     @cached_property
     def weights(self) -> Values:
@@ -249,7 +250,7 @@ def _of(measured: Measures, members: Flags) -> Measures:
     """Keep the measures of some radiographs."""
     if members.all():
         return measured
-    changes = {
+    changes: dict[str, Any] = {
         one.name: value[members]
         for one in dataclasses.fields(Measures)
         if isinstance(value := getattr(measured, one.name), np.ndarray)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pdeseray_model.metric_curves import image_areas, pr_auc_of_levels, pr_points, roc_auc_of_levels, roc_points
+from pdeseray_model.metric_curves import (
+    image_areas,
+    pr_auc_of_levels,
+    pr_points,
+    roc_auc_of_levels,
+    roc_points,
+)
 from pdeseray_model.metrics_calibration import (
     BINS,
     expected_calibration_error,
@@ -78,7 +84,9 @@ def probability_metrics(
         flat = sum_by_cluster(bins.reshape(len(bins), -1), clusters)
         sums = (weights @ flat).reshape(len(weights), *bins.shape[1:])
         value = float(expected_calibration_error(bins.sum(axis=0, keepdims=True))[0])
-        yield Resampled(name, value, expected_calibration_error(sums), f"{convention}; {BINS} bins of one width")
+        yield Resampled(
+            name, value, expected_calibration_error(sums), f"{convention}; {BINS} bins of one width"
+        )
 
 
 def curve_rows(evaluated: EvaluationSet, measured: Measures, *, model_id: str) -> list[Row]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pdeseray_model.metrics import BOTH_EMPTY, NO_POSITIVE_CALL, Flags, Values
+from pdeseray_model.metrics import BOTH_EMPTY, NO_POSITIVE_CALL, Counts, Flags, Values
 from pdeseray_model.metrics_calibration import image_brier, pixel_brier
 from pipelines.modelling.evaluation_pixels import LEVEL_PROBABILITIES, Measures
 from pipelines.modelling.surface_distances import CONVENTION as SURFACES
@@ -124,7 +123,7 @@ def _mean(values: Values, counted: Flags, convention: str) -> RatioMetric:
     return RatioMetric(np.where(counted, values, 0.0), counted.astype(np.float64), counted, convention)
 
 
-def _pooled(numerator: Values, denominator: Values) -> RatioMetric:
+def _pooled(numerator: Counts, denominator: Counts) -> RatioMetric:
     every = np.ones(len(numerator), dtype=np.bool_)
     convention = "pixels of all radiographs pooled: large findings weigh more"
     return RatioMetric(numerator.astype(np.float64), denominator.astype(np.float64), every, convention)

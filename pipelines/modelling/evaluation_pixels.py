@@ -183,9 +183,7 @@ def positive_masks(evaluated: EvaluationSet, batch: slice) -> tuple[NDArray[np.i
     on = np.array([place for place, runs in enumerate(starts) if len(runs)], dtype=np.int64)
     masks = np.zeros((len(on), MASK_PX, MASK_PX), dtype=np.bool_)
     for index, place in enumerate(on):
-        masks[index] = mask_of(
-            np.asarray(starts[place]), np.asarray(lengths[place]), (MASK_PX, MASK_PX)
-        )
+        masks[index] = mask_of(np.asarray(starts[place]), np.asarray(lengths[place]), (MASK_PX, MASK_PX))
     return on, masks
 
 
@@ -312,9 +310,6 @@ def _joined(parts: Sequence[Measures], model_px: int | None) -> Measures:
         if one.name not in ("counts", "model_px")
     }
     counts = PixelCounts(
-        *(
-            np.concatenate([getattr(part.counts, cell) for part in parts])
-            for cell in ("tp", "fp", "fn", "tn")
-        )
+        *(np.concatenate([getattr(part.counts, cell) for part in parts]) for cell in ("tp", "fp", "fn", "tn"))
     )
     return Measures(**arrays, counts=counts, model_px=model_px)

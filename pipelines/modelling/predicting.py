@@ -91,7 +91,8 @@ def predict(
     gate, evaluation_px
         When a mask counts as pneumothorax, and the side at which it is measured.
     previous
-        Rows that the same weights gave for the same images: these are not predicted again.
+        Rows that the same weights gave for the same images: these are not predicted again, only measured, since
+        the gate or the evaluation's size may be others.
 
     Raises
     ------
@@ -108,13 +109,23 @@ def predict(
             found=f"{missing} of {len(radiograph_ids)} that are not",
             remedy=f"materialize {asked.test_cohort}/images again",
         )
-    done = {row["radiograph_id"]: row for row in previous}
+    wanted = set(radiograph_ids)
+    done = {
+        row["radiograph_id"]: {
+            **row,
+            **_measures(probability_shards.read(ShardRef(row["shard"], row["index"])), gate, evaluation_px),
+        }
+        for row in previous
+        if row["radiograph_id"] in wanted
+    }
     waiting = [one for one in radiograph_ids if one not in done]
     refs = [ShardRef(rows[one]["shard"], rows[one]["index"]) for one in waiting]
     measured: list[Row] = []
     predictor = Predictor.load(model_folder) if waiting else None
     stored = (
-        probability_shards.append(_maps(predictor, refs, image_shards, (gate, evaluation_px), measured)) if predictor else []
+        probability_shards.append(_maps(predictor, refs, image_shards, (gate, evaluation_px), measured))
+        if predictor
+        else []
     )
     fresh: list[Row] = [
         {

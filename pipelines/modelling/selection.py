@@ -171,14 +171,18 @@ def _best_rule(
 ) -> tuple[OperatingPoint, float]:
     """Try thresholds, doublets and triplets on histograms alone: no pixel is looked at again."""
     # pixels at or above each level, inside and outside the reference
-    inside, outside = (np.cumsum(one[:, ::-1], axis=1)[:, ::-1] for one in (measured.inside, measured.outside))
+    inside, outside = (
+        np.cumsum(one[:, ::-1], axis=1)[:, ::-1] for one in (measured.inside, measured.outside)
+    )
     reference = inside[:, 0]
     counted = truth if objective == "dice_positives" else np.ones(len(truth), dtype=np.bool_)
     best, highest = paper, -1.0
     for point in _rules(paper):
         level, seed = (_level(one) for one in (point.threshold, point.seed_threshold))
         kept = (inside + outside)[:, seed] >= point.seed_area_fraction * side_px**2
-        value = float(_dice(inside[:, level] * kept, outside[:, level] * kept, reference, truth)[counted].mean())
+        value = float(
+            _dice(inside[:, level] * kept, outside[:, level] * kept, reference, truth)[counted].mean()
+        )
         if value > highest:
             best, highest = point, value
     return best, highest

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,7 @@ PERCENTILE = 95
 TOLERANCES = (2.0, 5.0)  # mm where the spacing is known, else px
 _MANY_POINTS = 20_000  # beyond it (a mask like noise) a map of distances is quicker than a tree
 _ROUNDING = 1e-6  # a distance of exactly the tolerance may come out a hair above it
-CONVENTION = (
-    "distances of border pixels (4-neighbours); a missed mask counts the frame's diagonal in HD95 and 0 in NSD"
-)
+CONVENTION = "distances of border pixels (4-neighbours); a missed mask counts the frame's diagonal in HD95 and 0 in NSD"
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,8 @@ def border(mask: Masks) -> Points:
     part = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1)
     inner = part[1:-1, 1:-1]
     enclosed = part[:-2, 1:-1] & part[2:, 1:-1] & part[1:-1, :-2] & part[1:-1, 2:]
-    return np.argwhere(inner & ~enclosed) + (top, left)
+    points: Points = np.argwhere(inner & ~enclosed) + np.array([top, left])
+    return points
 
 
 def _between(
@@ -90,7 +89,9 @@ def _between(
     hd95 = max(np.percentile(outward, PERCENTILE), np.percentile(inward, PERCENTILE))
     points = len(outward) + len(inward)
     within = tuple(
-        float(np.count_nonzero(outward <= one + _ROUNDING) + np.count_nonzero(inward <= one + _ROUNDING)) / points for one in TOLERANCES
+        float(np.count_nonzero(outward <= one + _ROUNDING) + np.count_nonzero(inward <= one + _ROUNDING))
+        / points
+        for one in TOLERANCES
     )
     return SurfaceDistances(float(hd95), within)
 
@@ -115,9 +116,10 @@ def _by_map(
 
     free = np.ones(shape, dtype=np.uint8)
     free[others[:, 0], others[:, 1]] = 0
+    distances: NDArray[np.floating[Any]]
     if spacing[0] == spacing[1]:
-        distances = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * spacing[0]
+        distances = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * np.float32(spacing[0])
     else:
-        distances = distance_transform_edt(free, sampling=spacing)
+        distances = np.asarray(distance_transform_edt(free, sampling=spacing))
     nearest: NDArray[np.float64] = distances[points[:, 0], points[:, 1]].astype(np.float64)
     return nearest

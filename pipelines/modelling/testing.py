@@ -1,12 +1,11 @@
-"""All models of a cohort's table on its test sets: predictions, evaluations and comparisons as rows.
+"""All models of a cohort's table on its test sets: predictions, operating points, evaluations, comparisons as rows.
 
-This is the order of things only: what is predicted is `predicting`'s, what a number means is `evaluation`'s,
-and whether two differ is `comparison`'s.
+This is the order of things only: what is predicted is `predicting`'s, what a number means is `evaluation`'s, what
+validation chooses is `selection`'s, and whether two models differ is `comparison`'s.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,20 @@ import pyarrow as pa
 
 from pipelines.lake.shards import ShardSet
 from pipelines.modelling.catalogue import ModelSpec
-from pipelines.modelling.comparison import compare
-from pipelines.modelling.evaluation import evaluate
+from pipelines.modelling.comparison import comparison_rows
+from pipelines.modelling.evaluation import evaluation_rows, reference_rows
+from pipelines.modelling.evaluation_areas import curve_rows
+from pipelines.modelling.evaluation_pixels import Measures, measure
+from pipelines.modelling.evaluation_set import EvaluationSet, evaluation_set, predictions_on
+from pipelines.modelling.operating_points import OperatingPoint
 from pipelines.modelling.predicting import Asked, predict
+from pipelines.modelling.selection import (
+    CallsObjective,
+    MasksObjective,
+    select,
+    selection_row,
+    validation_set,
+)
 from pipelines.modelling.training_sets import ids_by_part
 from pipelines.records import Row
 
@@ -37,11 +47,30 @@ class Cast:
         the folder of its weights.
     protocol
         The split under which the row is tested.
+    trained_on
+        Radiographs of other cohorts or protocols that it or its parent was trained on, where known.
+    is_known
+        Its rows stand elsewhere: it is here for comparisons alone.
+    point
+        The operating point that its own cohort's validation chose, where it is tested on another cohort.
     """
 
     model_id: str
     members: tuple[tuple[ModelSpec, Path], ...]
     protocol: str
+    trained_on: frozenset[str] = frozenset()
+    is_known: bool = False
+    point: OperatingPoint | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How everything is measured and chosen; from the settings."""
+
+    gate: "Gate"
+    evaluation_px: int
+    masks_objective: MasksObjective
+    calls_objective: CallsObjective
 
 
 @dataclass(frozen=True)
@@ -59,17 +88,25 @@ class Bench:
     patient_groups: Mapping[str, str]
     image_shards: ShardSet
     probability_shards: ShardSet
-    gate: "Gate"
+    rules: Rules
     told: Callable[[str, int, int], None] = field(default=lambda _label, _done, _total: None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Assessed:
-    """Rows of ``predictions``, ``evaluations`` and ``comparisons``."""
+    """Rows of the tables that an evaluation writes, by the name of the table."""
 
-    predictions: pa.Table
-    evaluations: list[Row]
-    comparisons: list[Row]
+    predictions: list[Row] = field(default_factory=list)
+    validation_predictions: list[Row] = field(default_factory=list)
+    operating_points: list[Row] = field(default_factory=list)
+    evaluations: list[Row] = field(default_factory=list)
+    comparisons: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+
+    def extend(self, other: "Assessed") -> None:
+        """Add the rows of another."""
+        for name, rows in vars(other).items():
+            getattr(self, name).extend(rows)
 
 
 def assess_models(
@@ -79,8 +116,9 @@ def assess_models(
     *,
     previous: Mapping[str, Sequence[Row]],
     conform: Callable[[list[Row]], pa.Table],
+    with_references: bool = True,
 ) -> Assessed:
-    """Predict, evaluate and compare.
+    """Predict, choose operating points on validation, evaluate and compare.
 
     Parameters
     ----------
@@ -89,76 +127,146 @@ def assess_models(
     pairs
         (model, other) to compare where both are tested under one protocol.
     previous
-        Rows of ``predictions`` that may be used again, by the id of the trained model.
+        Rows of predictions (test and validation) that may be used again, by the id of the trained model.
     conform
         Turns rows of ``predictions`` into a table of the contract's schema.
+    with_references
+        Evaluate the models that need no network too, once for each protocol.
+
+    Raises
+    ------
+    UnusableInputError
+        Predictions that do not fit a test set, or a model tested on what it was trained on; then there is no row.
     """
-    rows: list[Row] = []
+    found = Assessed()
+    sets: dict[str, EvaluationSet] = {}
+    measured: dict[tuple[str, str], Measures] = {}
+    paper = OperatingPoint(gate=bench.rules.gate)
     for number, cast in enumerate(casts):
-        bench.told("predicting", number, len(casts))
-        for spec, folder in cast.members:
-            rows += _predicted(bench, cast, spec, folder, previous.get(spec.model_id, ()))
-    predictions = conform(rows)
-    evaluate_here = partial(
-        evaluate,
-        predictions,
-        bench.masks,
-        shards=bench.probability_shards,
-        splits=bench.splits,
-        instances=bench.instances,
-        gate=bench.gate,
-        patient_groups=bench.patient_groups,
-        test_set=bench.cohort,
-    )
-    compare_here = partial(
-        compare,
-        predictions,
-        bench.masks,
-        shards=bench.probability_shards,
-        splits=bench.splits,
-        instances=bench.instances,
-        gate=bench.gate,
-        patient_groups=bench.patient_groups,
-        test_set=bench.cohort,
-    )
-    evaluations: list[Row] = []
-    protocols: set[str] = set()
-    for number, cast in enumerate(casts):
-        bench.told("evaluating", number, len(casts))
+        bench.told(f"evaluating {cast.model_id}", number, len(casts))
+        rows = [row for member in cast.members for row in _tested(bench, cast.protocol, member, previous)]
+        if cast.protocol not in sets:
+            sets[cast.protocol] = evaluation_set(
+                bench.splits,
+                bench.masks,
+                bench.instances,
+                test_set=bench.cohort,
+                protocol=cast.protocol,
+                patient_groups=bench.patient_groups,
+            )
+            if with_references:
+                references, curves = reference_rows(
+                    sets[cast.protocol], point=paper, evaluation_px=bench.rules.evaluation_px
+                )
+                found.evaluations += references
+                found.curves += curves
+        evaluated = sets[cast.protocol]
         members = tuple(spec.model_id for spec, _ in cast.members)
-        evaluations += evaluate_here(
-            model_id=cast.model_id,
-            protocol=cast.protocol,
-            members=members,
-            with_references=cast.protocol not in protocols,
+        aligned = predictions_on(
+            evaluated, conform(rows), cast.model_id, members=members, trained_on=cast.trained_on
         )
-        protocols.add(cast.protocol)
-    comparisons: list[Row] = []
-    protocol_of = {cast.model_id: cast.protocol for cast in casts if len(cast.members) == 1}
+        measures = _measured(bench, evaluated, aligned, paper)
+        measured[cast.model_id, cast.protocol] = measures
+        if cast.is_known:
+            continue
+        found.predictions += rows
+        found.evaluations += _rows(bench, evaluated, measures, cast, paper)
+        found.curves += curve_rows(evaluated, measures, model_id=cast.model_id)
+        selected = cast.point or _selected(bench, cast, previous, found)
+        if selected is not None:
+            again = _measured(bench, evaluated, aligned, selected)
+            found.evaluations += _rows(bench, evaluated, again, cast, selected)
     for one, other in pairs:
-        if protocol_of.get(one) is not None and protocol_of.get(one) == protocol_of.get(other):
-            comparisons += compare_here(model_id=one, other_id=other, protocol=protocol_of[one])
+        for protocol, evaluated in sets.items():
+            both = [measured.get((name, protocol)) for name in (one, other)]
+            if both[0] is not None and both[1] is not None:
+                found.comparisons += comparison_rows(
+                    evaluated, both[0], both[1], model_id=one, other_id=other
+                )
     bench.told("evaluating", len(casts), len(casts))
-    return Assessed(predictions, evaluations, comparisons)
+    return found
 
 
-def _predicted(bench: Bench, cast: Cast, spec: ModelSpec, folder: Path, previous: Sequence[Row]) -> list[Row]:
-    """Predict what `spec` is tested on: its held-out fold, or the test part of the row's protocol."""
+def _measured(bench: Bench, evaluated: EvaluationSet, rows: Sequence[Row], point: OperatingPoint) -> Measures:
+    return measure(
+        evaluated,
+        rows,
+        shards=bench.probability_shards,
+        point=point,
+        evaluation_px=bench.rules.evaluation_px,
+    )
+
+
+def _rows(
+    bench: Bench, evaluated: EvaluationSet, measures: Measures, cast: Cast, point: OperatingPoint
+) -> list[Row]:
+    return evaluation_rows(
+        evaluated,
+        measures,
+        model_id=cast.model_id,
+        point=point,
+        evaluation_px=bench.rules.evaluation_px,
+    )
+
+
+def _selected(
+    bench: Bench, cast: Cast, previous: Mapping[str, Sequence[Row]], found: Assessed
+) -> OperatingPoint | None:
+    """Choose a model's point on its own validation part; one of another cohort, or of five folds, has none here."""
+    spec, _ = cast.members[0]
+    if len(cast.members) > 1 or spec.cohort != bench.cohort:
+        return None
+    validation = validation_set(
+        spec, bench.splits, bench.masks, bench.instances, patient_groups=bench.patient_groups
+    )
+    rows = _predicted(bench, cast.protocol, cast.members[0], validation.radiograph_ids, previous)
+    rules = bench.rules
+    selection = select(
+        validation,
+        rows,
+        shards=bench.probability_shards,
+        gate=rules.gate,
+        evaluation_px=rules.evaluation_px,
+        masks_objective=rules.masks_objective,
+        calls_objective=rules.calls_objective,
+    )
+    found.validation_predictions += rows
+    found.operating_points.append(selection_row(selection, spec=spec))
+    return selection.point
+
+
+def _tested(
+    bench: Bench, protocol: str, member: tuple[ModelSpec, Path], previous: Mapping[str, Sequence[Row]]
+) -> list[Row]:
+    """Predict what a model is tested on: its held-out fold, or the test part of the row's protocol."""
+    spec, _ = member
     if spec.test_fold is not None:
         ids = ids_by_part(bench.splits, spec)["test"]
     else:
         ids = [
             row["radiograph_id"]
             for row in bench.splits.to_pylist()
-            if row["protocol"] == cast.protocol and row["role"] == "test"
+            if row["protocol"] == protocol and row["role"] == "test"
         ]
+    return _predicted(bench, protocol, member, ids, previous)
+
+
+def _predicted(
+    bench: Bench,
+    protocol: str,
+    member: tuple[ModelSpec, Path],
+    ids: Sequence[str],
+    previous: Mapping[str, Sequence[Row]],
+) -> list[Row]:
+    spec, folder = member
     return predict(
-        Asked(spec, bench.cohort, cast.protocol, spec.test_fold),
+        Asked(spec, bench.cohort, protocol, spec.test_fold),
         model_folder=folder,
         radiograph_ids=ids,
         images=bench.images,
         image_shards=bench.image_shards,
         probability_shards=bench.probability_shards,
-        gate=bench.gate,
-        previous=previous,
+        gate=bench.rules.gate,
+        evaluation_px=bench.rules.evaluation_px,
+        previous=previous.get(spec.model_id, ()),
     )

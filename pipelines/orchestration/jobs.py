@@ -40,11 +40,15 @@ def selections(house: House, stages: Sequence[Stage[Work]]) -> dict[str, list[st
         "everything": shown,
         "nightly": set(),
         "table4": table4,
+        "table4_grouped": {name for name in every if name.endswith("_grouped")},
         "cross_validation": folds | parents,
         "ablations": {name for name in every if name.endswith("_ablations")},
+        "ambiguities": {name for name in every if name.endswith("_ambiguities")},
     }
     for cohort in _hospitals(cohorts):
-        wanted[f"finetune_{cohort.name}"] = parents | {spec.asset for spec in specs[cohort.name]}
+        own = parents | {spec.asset for spec in specs[cohort.name]}
+        wanted[f"finetune_{cohort.name}"] = own
+        wanted[f"finetune_{cohort.name}_variants"] = own | {f"models/{cohort.name}_variants"}
     return {job: [name for name in every if name in data or name in models] for job, models in wanted.items()}
 
 
@@ -58,14 +62,20 @@ def jobs(house: House, stages: Sequence[Stage[Work]]) -> list[Any]:
         "everything": "From files to evidence: every stage, with the models that the evidence page needs.",
         "nightly": "What changed since yesterday, without training.",
         "table4": "All seven rows of the paper's Table 4.",
+        "table4_grouped": "The same seven under the split that keeps patients apart.",
         "cross_validation": "Five folds of each cohort's headline model.",
         "ablations": "Section 5.4's four claims, each taken away.",
+        "ambiguities": "Other readings of what the paper leaves open.",
     }
     made: list[Any] = [
         dg.define_asset_job(
             job,
             selection=dg.AssetSelection.assets(*(dg.AssetKey(name.split("/")) for name in names)),
-            description=descriptions.get(job, "Fine-tune the pretrained model on this hospital's cohort."),
+            description=descriptions.get(
+                job,
+                "Fine-tune the pretrained model on this hospital's cohort"
+                + (", whole and in other ways, and from fewer labels." if job.endswith("_variants") else "."),
+            ),
             # stages start their own worker processes: a process a step would only add its start-up time
             executor_def=dg.in_process_executor,
         )

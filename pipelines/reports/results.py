@@ -48,6 +48,7 @@ NAMES = {
     "image_auc": "Image AUC",
     "specificity_empty": "Silent on normals",
     "dice_cap": "Dice cap",
+    "nsd_5px": "Surface within 5 px",
 }
 TABLE_4 = (
     "mdsc",
@@ -270,7 +271,8 @@ def subgroup_section(material: Material) -> Html:
             if rows:
                 caption = (
                     f"{_name(model)} on {cohort.name}, {PROTOCOLS[protocol]}, in percent. Groups of fewer than 10 "
-                    f"radiographs are left out; below {LEAST_POSITIVES_N} positives read the interval, not the value."
+                    f"radiographs are too small to speak; below {LEAST_POSITIVES_N} positives read the interval, "
+                    "not the value."
                 )
                 parts.append(table(("group", *(NAMES[name] for name in names)), rows, caption=caption))
     return section("subgroups", "Subgroups", *(parts or [paragraph("No model was evaluated.")]))

@@ -194,7 +194,7 @@ def test_intervals_hold_the_value_and_a_sure_proportion_keeps_a_width(trial: Tri
     assert "Wilson, 10 patients" in sure["convention"]
 
 
-def test_subgroups_are_given_where_enough_radiographs_are(trial: Trial) -> None:
+def test_subgroups_are_given_with_a_note_where_they_are_too_small_to_speak(trial: Trial) -> None:
     keys = [trial.radiograph(square(LARGE), view="AP") for _ in range(10)]
     keys += [trial.radiograph(view="PA") for _ in range(10)] + [trial.radiograph(view=None) for _ in range(9)]
     trial.predict(keys, [drawn(LARGE)] * 10 + [full(0)] * 19)
@@ -203,11 +203,16 @@ def test_subgroups_are_given_where_enough_radiographs_are(trial: Trial) -> None:
         "all",
         "view_position=PA",
         "view_position=AP",
+        "view_position=unknown",
         "size_class=none",
         "size_class=small",
         "laterality=right",
     }
     assert rows["net", "view_position=AP", "sensitivity"]["n"] == 10
+    assert "too small to speak" not in rows["net", "view_position=AP", "sensitivity"]["convention"]
+    small = rows["net", "view_position=unknown", "specificity"]
+    assert small["convention"].endswith("; n = 9: too small to speak")
+    assert (small["value"], small["n"]) == (1.0, 9)
     assert ("net", "view_position=PA", "sensitivity") not in rows
     assert ("net", "view_position=AP", "specificity") not in rows
 

@@ -63,6 +63,11 @@ def test_jobs_hold_what_their_names_say(house: House) -> None:
     assert len(models["table4"]) == 7
     assert models["cross_validation"] == ["models/pdeseray_siim", "models/siim_folds", "models/tmc_folds"]
     assert models["ablations"] == ["models/siim_ablations"]
+    assert models["table4_grouped"] == ["models/siim_grouped"]
+    assert models["ambiguities"] == ["models/siim_ambiguities"]
+    assert models["finetune_tmc_variants"] == [
+        *("models/pdeseray_siim", "models/pdeseray_tmc", "models/tmc_variants"),
+    ]
     assert models["finetune_tmc"] == ["models/pdeseray_siim", "models/pdeseray_tmc"]
 
 

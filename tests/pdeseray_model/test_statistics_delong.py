@@ -10,10 +10,7 @@ from pdeseray_model.statistics_delong import delong
 def by_definition(scores: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Area and placements pair by pair, as DeLong 1988 writes them."""
     wins = np.array(
-        [
-            [1.0 if p > n else 0.5 if p == n else 0.0 for n in scores[~truth]]
-            for p in scores[truth]
-        ]
+        [[1.0 if p > n else 0.5 if p == n else 0.0 for n in scores[~truth]] for p in scores[truth]]
     )
     return float(wins.mean()), wins.mean(axis=1), wins.mean(axis=0)
 

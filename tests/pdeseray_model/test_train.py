@@ -346,3 +346,31 @@ def test_network_overfits_eight_radiographs(configure: Configure, eight: Path) -
     train(config)
     model = json.loads((Path(config.run_folder) / "model.json").read_text())
     assert model["validation_dice_positive"] > 0.98
+
+
+@pytest.mark.parametrize(("rate", "moves"), [(0.0, False), (0.1, True)])
+def test_a_frozen_encoder_stands_still_and_a_slower_one_moves_less(
+    rate: float, moves: bool, configure: Configure, tmp_path: Path
+) -> None:
+    def trained(run: str, encoder_rate: float) -> dict[str, torch.Tensor]:
+        parent = {"init": "parent", "initial_weights": str(tmp_path / "start")}
+        config = change_recipe(configure(run, **parent), encoder_rate=encoder_rate, epochs=1)
+        assert train(config)
+        return load_file(tmp_path / run / "weights.safetensors")
+
+    assert train(change_recipe(configure("start"), epochs=1))
+    start = load_file(tmp_path / "start" / "weights.safetensors")
+    ours, alike = trained("ours", rate), trained("alike", 1.0)
+
+    def moved(tensors: dict[str, torch.Tensor], part: str) -> float:
+        return sum(
+            float((tensors[name] - start[name]).abs().sum()) for name in start if name.startswith(part)
+        )
+
+    assert (moved(ours, "encoder.") > 0) == moves
+    assert moved(ours, "encoder.") < 0.5 * moved(alike, "encoder.")
+    assert moved(ours, "decoder.") > 0
+    record = json.loads((tmp_path / "ours" / "model.json").read_text(encoding="utf-8"))
+    assert record["parameters_n"] == sum(
+        t.numel() for n, t in start.items() if "running" not in n and "num_b" not in n
+    )

@@ -11,8 +11,7 @@ from pipelines.lineage.following import Follower
 from pipelines.lineage.stages import Output, Stage
 from pipelines.modelling.catalogue import (
     ModelSpec,
-    ablations,
-    folds,
+    families,
     models_for,
 )
 from pipelines.modelling.training import Trained, configuration_of, model_row, train
@@ -21,6 +20,13 @@ from pipelines.orchestration.resources import House, Work
 from pipelines.records import Row, UnusableInputError
 
 GROUP = "training"
+_DESCRIPTIONS = {
+    "folds": "The cross-validation: five models, resumed fold by fold.",
+    "grouped": "Table 4's seven models under the split that keeps patients apart.",
+    "ablations": "Section 5.4's four claims, each taken away.",
+    "ambiguities": "Other readings of what the paper leaves open.",
+    "variants": "Fine-tuning in other ways: what of the network learns, from scratch, from fewer labels.",
+}
 MODULES = ("pdeseray_model.train", "pipelines.modelling.training", "pipelines.modelling.training_sets")
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "lightning", "numpy")
 
@@ -31,23 +37,8 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
     if not specs:  # a hospital's cohort alone: nothing to fine-tune from
         return []
     made = [_stage(house, spec.asset, (spec,), _sentence(spec)) for spec in specs]
-    made.append(
-        _stage(
-            house,
-            f"models/{cohort.name}_folds",
-            folds(specs[-1]),
-            "The cross-validation: five models, resumed fold by fold.",
-        )
-    )
-    if cohort.role == "pretrain":
-        made.append(
-            _stage(
-                house,
-                f"models/{cohort.name}_ablations",
-                ablations(cohort),
-                "Section 5.4's four claims, each taken away.",
-            )
-        )
+    for asset, members in families(cohort, house.settings.cohorts.values()).items():
+        made.append(_stage(house, asset, members, _DESCRIPTIONS[asset.rpartition("_")[2]]))
     return made
 
 
@@ -100,17 +91,25 @@ def run_folder_of(house: House, model_id: str) -> Path:
     UnusableInputError
         If the model was never trained, or its folder is gone.
     """
+    rows = [row for row in house.lake.read("models").to_pylist() if row["model_id"] == model_id]
+    folder = folder_with(house, model_id, rows[-1]["weights_sha256"]) if rows else None
+    if folder is None:
+        raise UnusableInputError(
+            expected=f"a trained model {model_id}",
+            found="none" if not rows else "a row in `models`, but no folder with its weights",
+            remedy=f"materialize models/{model_id}",
+        )
+    return folder
+
+
+def folder_with(house: House, model_id: str, weights_sha256: str) -> Path | None:
+    """Return the run folder of a model that holds these weights, or None."""
     import hashlib
 
-    rows = [row for row in house.lake.read("models").to_pylist() if row["model_id"] == model_id]
-    for weights in folder_of(house, model_id).glob("*/weights.safetensors"):
-        if rows and hashlib.sha256(weights.read_bytes()).hexdigest() == rows[-1]["weights_sha256"]:
+    for weights in sorted(folder_of(house, model_id).glob("*/weights.safetensors")):
+        if hashlib.sha256(weights.read_bytes()).hexdigest() == weights_sha256:
             return weights.parent
-    raise UnusableInputError(
-        expected=f"a trained model {model_id}",
-        found="none" if not rows else "a row in `models`, but no folder with its weights",
-        remedy=f"materialize models/{model_id}",
-    )
+    return None
 
 
 def _train_all(specs: Sequence[ModelSpec], work: Work) -> Output:
