@@ -103,7 +103,7 @@ def _by_tree(
     from scipy.spatial import cKDTree
 
     tree = cKDTree(others * spacing, balanced_tree=False, compact_nodes=False)
-    distances: NDArray[np.float64] = tree.query(points * spacing)[0]
+    distances: NDArray[np.float64] = np.asarray(tree.query(points * spacing)[0])
     return distances
 
 
