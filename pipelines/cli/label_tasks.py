@@ -159,7 +159,7 @@ def _picture(store_key: str, *, store: "DicomStore") -> "Picture":
     from pipelines.dicom.rendering import render
     from pipelines.labels.tasks import PICTURE_PX
 
-    return render(store.get(store_key), PICTURE_PX).image
+    return render(store.get(store_key), PICTURE_PX, bicubic=True).image
 
 
 def _summary(written: "Written", cohort: str, model: str, kind: str, out: Path) -> Row:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.processing import apply_rescale
 
 from pipelines.dicom.decoding import Pixels, decode
 from pipelines.dicom.reading import (
@@ -29,12 +29,17 @@ from pipelines.engine import Engine
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Reason, RejectedError, Rejection, Row
 
-__all__ = ["Rendered", "decode", "grey_levels", "render", "render_images", "stretched", "to_native_of"]
+__all__ = [
+    "ANNOTATION_PX", "Rendered", "annotation_png", "decode", "grey_levels", "render", "render_images", "stretched",
+    "to_native_of",
+]  # fmt: skip
 
 Image = NDArray[np.uint8]
 _Levels = NDArray[np.float64]
 PERCENTILES = (0.5, 99.5)
 """Where no window is given: markers and collimator edges are less than 1 % of a film."""
+ANNOTATION_PX = 2048
+"""Side of pictures that readers draw on (the paper, section 4.2)."""
 _WHITE = 255
 _WIDE_VALUES = 65536
 _ROUNDING = 0.5
@@ -63,7 +68,7 @@ class Rendered:
     windowing: str
 
 
-def render(content: bytes, size_px: int) -> Rendered:
+def render(content: bytes, size_px: int, *, bicubic: bool = False) -> Rendered:
     """Render a DICOM file.
 
     Parameters
@@ -73,6 +78,9 @@ def render(content: bytes, size_px: int) -> Rendered:
     size_px : int
         Side of the square that the frame is stretched to, as in the paper (section 4.2). The stretch takes up
         the pixel aspect ratio too.
+    bicubic : bool
+        Interpolate as the paper's pictures for annotation were; else by area, which keeps thin lines (a pleural
+        line is one) as grey where point samples would drop them.
 
     Raises
     ------
@@ -84,16 +92,38 @@ def render(content: bytes, size_px: int) -> Rendered:
     pixels, decoder = decode(dataset)
     native, windowing = grey_levels(dataset, pixels)
     rows, columns = native.shape
-    return Rendered(stretched(native, size_px), to_native_of(rows, columns, size_px), decoder, windowing)
+    return Rendered(
+        stretched(native, size_px, bicubic=bicubic), to_native_of(rows, columns, size_px), decoder, windowing
+    )
 
 
-def stretched(native: Image, size_px: int) -> Image:
-    """Return a picture of any shape as a square of `size_px`, as networks take it."""
+def stretched(native: Image, size_px: int, *, bicubic: bool = False) -> Image:
+    """Return a picture of any shape as a square of `size_px`, as networks take it (bicubic: as readers do)."""
     rows, columns = native.shape
     shrinks = rows >= size_px and columns >= size_px
     # Area averages keep thin lines (a pleural line is one) as grey, where point samples would drop them
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    by_size = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_CUBIC if bicubic else by_size
     return np.asarray(cv2.resize(native, (size_px, size_px), interpolation=interpolation), np.uint8)
+
+
+def annotation_png(content: bytes, size_px: int = ANNOTATION_PX) -> tuple[bytes, Rendered]:
+    """Render a DICOM file as an 8-bit PNG to draw on: bicubic, 0 to 255.
+
+    Returns
+    -------
+    png : bytes
+    rendered : Rendered
+        The same picture, with the way back to native pixels.
+
+    Raises
+    ------
+    RejectedError
+        As `render` does.
+    """
+    rendered = render(content, size_px, bicubic=True)
+    _, png = cv2.imencode(".png", rendered.image)
+    return png.tobytes(), rendered
 
 
 def to_native_of(rows: int, columns: int, size_px: int) -> tuple[float, ...]:
@@ -222,10 +252,14 @@ def _rejection_row(row: Row, rejection: Rejection) -> Row:
 
 def _levels(dataset: Dataset, stored: Pixels, pixels: Pixels) -> tuple[_Levels, str]:
     """Return a level between 0 and 1 for each stored value."""
-    values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
+    order = "<" if dataset.original_encoding[1] else ">"
+    if dataset.get("ModalityLUTSequence"):
+        values, _ = _looked_up(dataset.ModalityLUTSequence[0], stored.astype(np.float64), order)
+    else:
+        values = np.asarray(apply_rescale(stored, dataset), np.float64)
     if dataset.get("VOILUTSequence"):
-        order = "<" if dataset.original_encoding[1] else ">"
-        return _looked_up(dataset.VOILUTSequence[0], values, order), "voi_lut"
+        entries, depth = _looked_up(dataset.VOILUTSequence[0], values, order)
+        return np.clip(entries / (2.0**depth - 1), 0, 1), "voi_lut"
     window = _window(dataset)
     if window is not None:
         centre, width, function = window
@@ -239,10 +273,15 @@ def _levels(dataset: Dataset, stored: Pixels, pixels: Pixels) -> tuple[_Levels, 
     return levels, f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}"
 
 
-def _looked_up(item: Dataset, values: _Levels, order: str) -> _Levels:
-    """Apply a VOI LUT (PS3.3 section C.11.2.1.1); entries of 8 bits stand in bytes or in words."""
+def _looked_up(item: Dataset, values: _Levels, order: str) -> tuple[_Levels, int]:
+    """Look values up in a modality or VOI LUT; return its entries and their bits.
+
+    PS3.3 sections C.11.1.1.1 and C.11.2.1.1. Entries of 8 bits stand in bytes or in words.
+    """
     entries, first, depth = (int(number) for number in item.LUTDescriptor)
     entries = entries or _WIDE_VALUES
+    if first >= _WIDE_VALUES // 2 and values.min() < 0:
+        first -= _WIDE_VALUES  # a signed value, which an unsigned descriptor cannot say otherwise
     data = item.LUTData
     if isinstance(data, bytes):
         words = len(data) >= 2 * entries
@@ -252,7 +291,7 @@ def _looked_up(item: Dataset, values: _Levels, order: str) -> _Levels:
     if len(table) < entries:
         raise ValueError("the look-up table is shorter than its descriptor says")
     places = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.intp)
-    return np.asarray(np.clip(table[places] / (2.0**depth - 1), 0, 1), np.float64)
+    return table[places].astype(np.float64), depth
 
 
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:

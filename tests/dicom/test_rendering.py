@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from upath import UPath
 
 from pipelines.dicom.decoding import decode
 from pipelines.dicom.reading import read
-from pipelines.dicom.rendering import grey_levels, render, render_images, to_native_of
+from pipelines.dicom.rendering import annotation_png, grey_levels, render, render_images, to_native_of
 from pipelines.dicom.store import DicomStore
 from pipelines.engine import LocalEngine
 from pipelines.lake.shards import ShardRef, ShardSet
@@ -154,6 +155,19 @@ def test_the_way_back_leads_to_the_native_pixel(make_dataset: MakeDataset) -> No
     y, x = np.unravel_index(rendered.image.argmax(), rendered.image.shape)
     native = np.reshape(rendered.to_native, (2, 3)) @ [x, y, 1]
     assert np.abs(native - [31.5, 171.5]).max() <= 1.5
+
+
+def test_pictures_for_readers_are_bicubic_png_with_the_way_back(make_dataset: MakeDataset) -> None:
+    rng = np.random.default_rng(0)
+    pixels = (rng.random((90, 60)) * 4095).astype("<u2")
+    content = encoded(make_dataset(pixels, WindowCenter="2048", WindowWidth="4096"))
+    png, rendered = annotation_png(content)
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image.shape == (2048, 2048)
+    assert image.dtype == np.uint8
+    native, _ = grey(make_dataset(pixels, WindowCenter="2048", WindowWidth="4096"))
+    assert np.array_equal(image, cv2.resize(native, (2048, 2048), interpolation=cv2.INTER_CUBIC))
+    assert rendered.to_native == to_native_of(90, 60, 2048)
 
 
 def test_corners_of_the_square_are_corners_of_the_frame() -> None:
