@@ -17,6 +17,9 @@ from pdeseray_model.predictor import Predictor
 class ServedModel(PythonModel):
     """Images (uint8, N x D x D) to probabilities (float32, N x D x D)."""
 
+    # the signature says it all; without this MLflow warns in colours, at every load, that annotations are missing
+    _skip_type_hint_validation = True
+
     def load_context(self, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Open the weights that MLflow has put in place."""
         self.predictor = Predictor.load(Path(context.artifacts["weights"]).parent)
