@@ -8,6 +8,9 @@ from pipelines.lake.views import project_tables, read_view, views
 
 def test_the_views_of_the_house_are_there_each_with_its_documentation() -> None:
     assert [view.name for view in views()] == [
+        "ablations",
+        "cross_validation",
+        "fine_tuning",
         "laterality_distribution",
         "lineage",
         "projection_distribution",

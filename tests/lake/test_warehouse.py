@@ -140,8 +140,11 @@ def test_table4_has_the_papers_seven_rows_in_order_and_says_what_was_not_run(ask
     assert (headline["mdsc_percent"], headline["paper_mdsc_percent"]) == (50.0, 86.7)
     assert (headline["sensitivity_percent"], headline["f1_percent"]) == (25.0, None)
     assert (headline["parameters_n"], headline["paper_parameters_n"]) == (31_956_401, 31_900_000)
-    assert [row["state"] for row in rows[7:]] == ["published"] * 5 + ["reference"]
-    assert (rows[-1]["model_id"], rows[-1]["mdsc_percent"]) == ("predict_nothing", 12.5)
+    assert [row["state"] for row in rows[7:13]] == ["published"] * 5 + ["reference"]
+    assert (rows[12]["model_id"], rows[12]["mdsc_percent"]) == ("predict_nothing", 12.5)
+    assert [(row["protocol"], row["state"]) for row in rows[13:]] == [("grouped", "not run")] * 7
+    assert rows[-1]["model_id"] == "pdeseray_siim_grouped"
+    assert round(headline["paper_fewer_parameters_percent"]) == 38
 
 
 def test_table5_stands_beside_radiologists_and_the_oracle(asked: Any) -> None:
@@ -149,6 +152,7 @@ def test_table5_stands_beside_radiologists_and_the_oracle(asked: Any) -> None:
     assert [tuple(row.values()) for row in rows] == [
         ("radiologists", None, "published", None, None),
         ("pdeseray_tmc", "holdout", "evaluated", 75.0, 90.9),
+        ("pdeseray_tmc", "out_of_fold", "not run", None, 90.9),
         ("oracle", "holdout", "reference", 100.0, None),
     ]
 
@@ -284,7 +288,7 @@ n = 0
 while not pathlib.Path(stop).exists():
     with duckdb.connect(link, read_only=True) as fresh:
         assert fresh.execute("SELECT count(*) FROM curated").fetchone() == (5,)
-        assert len(fresh.execute("FROM table4").fetchall()) == 13
+        assert len(fresh.execute("FROM table4").fetchall()) == 20
     assert held.execute("SELECT count(*) FROM masks").fetchone() == (5,)
     n += 1
 print(n, flush=True)

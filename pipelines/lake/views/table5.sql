@@ -1,32 +1,53 @@
--- Table 5: the fine-tuned model on the hospital's radiographs, ours beside the paper's, in percent, under each
--- protocol by its name; then other models and references tested on the same radiographs.
+-- Table 5: the fine-tuned model on the hospital's radiographs, ours with its 95 % interval beside the paper's, in percent,
+-- under each protocol by its name; the radiologists' published level; then the model before fine-tuning and the
+-- references, tested on the same radiographs.
 -- column position: Place in the paper's table; null for models and references that it does not print.
 -- column model_id: The model, or a reference: predict_nothing, predict_everything, oracle.
 -- column protocol: holdout: the 20 % that training never saw. out_of_fold: pooled over five folds.
+-- column operating_point: paper: the paper's threshold and gate. selected: chosen on validation.
 -- column label: The model as the paper prints it.
 -- column state: evaluated; not run; published (the paper's numbers only); reference.
 -- column loss: Loss that ours was trained with.
+-- column seconds_s: Mean seconds that ours took for a film, where it was tested; the paper's 0.3184.
 -- column n: Test radiographs.
 -- column mdsc_percent: Mean Dice, both masks empty counting 1, in percent.
+-- column mdsc_low_percent: Lower end of its 95 % interval.
+-- column mdsc_high_percent: Upper end of its 95 % interval.
 -- column paper_mdsc_percent: The paper's value.
 -- column miou_percent: Mean intersection over union, both masks empty counting 1, in percent.
+-- column miou_low_percent: Lower end of its 95 % interval.
+-- column miou_high_percent: Upper end of its 95 % interval.
 -- column paper_miou_percent: The paper's value.
 -- column sensitivity_percent: Sensitivity of detection, in percent.
+-- column sensitivity_low_percent: Lower end of its 95 % interval.
+-- column sensitivity_high_percent: Upper end of its 95 % interval.
 -- column paper_sensitivity_percent: The paper's value.
 -- column specificity_percent: Specificity of detection, in percent.
+-- column specificity_low_percent: Lower end of its 95 % interval.
+-- column specificity_high_percent: Upper end of its 95 % interval.
 -- column paper_specificity_percent: The paper's value.
 -- column f1_percent: F1 of detection, in percent.
+-- column f1_low_percent: Lower end of its 95 % interval.
+-- column f1_high_percent: Upper end of its 95 % interval.
 -- column paper_f1_percent: The paper's value.
 -- column f2_percent: F2 of detection, in percent.
+-- column f2_low_percent: Lower end of its 95 % interval.
+-- column f2_high_percent: Upper end of its 95 % interval.
 -- column paper_f2_percent: The paper's value.
 -- column precision_percent: Precision of detection, in percent.
+-- column precision_low_percent: Lower end of its 95 % interval.
+-- column precision_high_percent: Upper end of its 95 % interval.
 -- column paper_precision_percent: The paper's value.
 -- column accuracy_percent: Accuracy of detection, in percent.
+-- column accuracy_low_percent: Lower end of its 95 % interval.
+-- column accuracy_high_percent: Upper end of its 95 % interval.
 -- column paper_accuracy_percent: The paper's value.
+-- column source: Where the paper's numbers stand.
 WITH printed AS (
     SELECT
         item AS model_id,
         any_value(label) AS label,
+        any_value(source) AS source,
         min(position) AS position,
         bool_or(is_trained_here) AS is_trained_here,
         max(value) FILTER (metric = 'mdsc') AS mdsc,
@@ -46,36 +67,72 @@ ours AS (
     SELECT
         model_id,
         protocol,
+        operating_point,
         max(n) AS n,
         max(value) FILTER (metric = 'mdsc') AS mdsc,
+        max(ci_low) FILTER (metric = 'mdsc') AS mdsc_low,
+        max(ci_high) FILTER (metric = 'mdsc') AS mdsc_high,
         max(value) FILTER (metric = 'miou') AS miou,
+        max(ci_low) FILTER (metric = 'miou') AS miou_low,
+        max(ci_high) FILTER (metric = 'miou') AS miou_high,
         max(value) FILTER (metric = 'sensitivity') AS sensitivity,
+        max(ci_low) FILTER (metric = 'sensitivity') AS sensitivity_low,
+        max(ci_high) FILTER (metric = 'sensitivity') AS sensitivity_high,
         max(value) FILTER (metric = 'specificity') AS specificity,
+        max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
+        max(ci_high) FILTER (metric = 'specificity') AS specificity_high,
         max(value) FILTER (metric = 'f1') AS f1,
+        max(ci_low) FILTER (metric = 'f1') AS f1_low,
+        max(ci_high) FILTER (metric = 'f1') AS f1_high,
         max(value) FILTER (metric = 'f2') AS f2,
+        max(ci_low) FILTER (metric = 'f2') AS f2_low,
+        max(ci_high) FILTER (metric = 'f2') AS f2_high,
         max(value) FILTER (metric = 'precision') AS precision,
-        max(value) FILTER (metric = 'accuracy') AS accuracy
+        max(ci_low) FILTER (metric = 'precision') AS precision_low,
+        max(ci_high) FILTER (metric = 'precision') AS precision_high,
+        max(value) FILTER (metric = 'accuracy') AS accuracy,
+        max(ci_low) FILTER (metric = 'accuracy') AS accuracy_low,
+        max(ci_high) FILTER (metric = 'accuracy') AS accuracy_high
     FROM evaluations
-    WHERE test_set = 'tmc' AND protocol IN ('holdout', 'out_of_fold') AND operating_point = 'paper' AND subgroup = 'all'
-    GROUP BY model_id, protocol
+    WHERE
+        test_set = 'tmc'
+        AND protocol IN ('holdout', 'out_of_fold')
+        AND subgroup = 'all'
+        AND NOT regexp_matches(model_id, '^pdeseray_tmc_')
+    GROUP BY model_id, protocol, operating_point
 ),
 
 trained AS (
-    SELECT model_id, any_value(loss) AS loss, max(parameters_n) AS parameters_n
+    SELECT model_id, any_value(loss) AS loss
     FROM models
     GROUP BY model_id
 ),
 
+timed AS (
+    SELECT regexp_replace(model_id, '_fold[0-9]$', '') AS model_id, protocol, avg(seconds_s) AS seconds_s
+    FROM predictions
+    WHERE cohort = 'tmc'
+    GROUP BY ALL
+),
+
 listed AS (
-    SELECT model_id, protocol FROM ours
+    SELECT model_id, protocol, operating_point FROM ours
     UNION
-    SELECT model_id, CASE WHEN is_trained_here THEN 'holdout' END AS protocol FROM printed
+    SELECT printed.model_id, splits.protocol, 'paper' AS operating_point
+    FROM printed
+    CROSS JOIN (VALUES ('holdout'), ('out_of_fold')) AS splits (protocol)
+    WHERE printed.is_trained_here
+    UNION
+    SELECT model_id, NULL AS protocol, NULL AS operating_point
+    FROM printed
+    WHERE NOT is_trained_here
 )
 
 SELECT
     printed.position,
     listed.model_id,
     listed.protocol,
+    listed.operating_point,
     printed.label,
     CASE
         WHEN listed.model_id IN ('predict_nothing', 'predict_everything', 'oracle') THEN 'reference'
@@ -84,25 +141,48 @@ SELECT
         ELSE 'published'
     END AS state,
     trained.loss,
+    timed.seconds_s,
     ours.n,
     100 * ours.mdsc AS mdsc_percent,
+    100 * ours.mdsc_low AS mdsc_low_percent,
+    100 * ours.mdsc_high AS mdsc_high_percent,
     printed.mdsc AS paper_mdsc_percent,
     100 * ours.miou AS miou_percent,
+    100 * ours.miou_low AS miou_low_percent,
+    100 * ours.miou_high AS miou_high_percent,
     printed.miou AS paper_miou_percent,
     100 * ours.sensitivity AS sensitivity_percent,
+    100 * ours.sensitivity_low AS sensitivity_low_percent,
+    100 * ours.sensitivity_high AS sensitivity_high_percent,
     printed.sensitivity AS paper_sensitivity_percent,
     100 * ours.specificity AS specificity_percent,
+    100 * ours.specificity_low AS specificity_low_percent,
+    100 * ours.specificity_high AS specificity_high_percent,
     printed.specificity AS paper_specificity_percent,
     100 * ours.f1 AS f1_percent,
+    100 * ours.f1_low AS f1_low_percent,
+    100 * ours.f1_high AS f1_high_percent,
     printed.f1 AS paper_f1_percent,
     100 * ours.f2 AS f2_percent,
+    100 * ours.f2_low AS f2_low_percent,
+    100 * ours.f2_high AS f2_high_percent,
     printed.f2 AS paper_f2_percent,
     100 * ours.precision AS precision_percent,
+    100 * ours.precision_low AS precision_low_percent,
+    100 * ours.precision_high AS precision_high_percent,
     printed.precision AS paper_precision_percent,
     100 * ours.accuracy AS accuracy_percent,
-    printed.accuracy AS paper_accuracy_percent
+    100 * ours.accuracy_low AS accuracy_low_percent,
+    100 * ours.accuracy_high AS accuracy_high_percent,
+    printed.accuracy AS paper_accuracy_percent,
+    printed.source
 FROM listed
-LEFT JOIN ours ON ours.model_id = listed.model_id AND ours.protocol = listed.protocol
+LEFT JOIN ours
+    ON
+        ours.model_id = listed.model_id
+        AND ours.protocol = listed.protocol
+        AND ours.operating_point = listed.operating_point
 LEFT JOIN printed ON printed.model_id = listed.model_id
 LEFT JOIN trained ON trained.model_id = listed.model_id
-ORDER BY printed.position NULLS LAST, listed.model_id, listed.protocol
+LEFT JOIN timed ON timed.model_id = listed.model_id AND timed.protocol = listed.protocol
+ORDER BY printed.position NULLS LAST, listed.protocol, listed.operating_point NULLS LAST, listed.model_id
