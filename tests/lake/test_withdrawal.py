@@ -95,7 +95,16 @@ class Home:
 
     def withdraw(self, key: str) -> None:
         """Do what the stages above do: drop the rows, and remember the key."""
-        for name in ("instances", "images", "predictions", "masks", "curated", "splits", "annotations"):
+        for name in (
+            "instances",
+            "images",
+            "predictions",
+            "validation_predictions",
+            "masks",
+            "curated",
+            "splits",
+            "annotations",
+        ):
             rows = [row for row in self.lake.read(name).to_pylist() if row["radiograph_id"] != GONE]
             self.lake.write(name, "all", rows)
         self.lake.write("duplicates", "all", [])
@@ -147,8 +156,8 @@ def test_a_withdrawn_radiograph_leaves_every_table_of_every_kept_version(home: H
     cleared = home.clear()
     second = home.publish("two")
     rows = home.forget(cleared)
-    # inventory, source, instance, image, annotation, mask, curated, split, prediction and the pair of copies
-    assert rows == 10 + 2 * (
+    # inventory, source, instance, image, annotation, mask, curated, split, both predictions and the pair of copies
+    assert rows == 11 + 2 * (
         key == SOURCE_OF_GONE
     )  # and the new version's file, where the file was withdrawn
     for version in (first, second):
@@ -284,5 +293,5 @@ def test_a_version_of_earlier_contracts_is_cleared_by_its_own_catalogue(home: Ho
         connection.execute("CREATE TABLE instances AS SELECT radiograph_id FROM the_ids")
         connection.execute("CREATE TABLE retired AS FROM the_ids")
     home.withdraw(GONE)
-    assert home.forget(home.clear()) == 10 + 2
+    assert home.forget(home.clear()) == 11 + 2
     assert ask(old, "FROM retired") == [("2.25.2", "b")]
