@@ -99,7 +99,7 @@ def rules_for(sop_class_uid: str, options: Options = DEFAULT) -> Rules:
     asked = types_of(sop_class_uid)
     elsewhere, nested = _inside_sequences(options)
     top = {
-        tag: Rule(row["keyword"], _resolved(row["basic"], asked[tag]), elsewhere[tag].option)
+        tag: Rule(row["keyword"], _resolved(row, asked[tag]), elsewhere[tag].option)
         if tag in asked
         else elsewhere[tag]
         for tag, row in _rows_by_tag().items()
@@ -111,12 +111,12 @@ def rules_for(sop_class_uid: str, options: Options = DEFAULT) -> Rules:
 def _inside_sequences(options: Options) -> tuple[Mapping[int, Rule], Mapping[tuple[int, int], Rule]]:
     rows = _rows_by_tag()
     elsewhere = {
-        tag: Rule(row["keyword"], _resolved(row["basic"], None), _option(row, options))
+        tag: Rule(row["keyword"], _resolved(row, None), _option(row, options))
         for tag, row in rows.items()
     }
     nested = {
         (sequence, tag): Rule(
-            rows[tag]["keyword"], _resolved(rows[tag]["basic"], kind), elsewhere[tag].option
+            rows[tag]["keyword"], _resolved(rows[tag], kind), elsewhere[tag].option
         )
         for (sequence, tag), kind in nested_types().items()
         if tag in rows
@@ -142,8 +142,14 @@ _ACTIONS: Mapping[str, tuple[Action, Action, Action, Action, Action]] = {
 _TYPES = (None, "2C", "2", "1C", "1")
 
 
-def _resolved(basic: str, kind: str | None) -> Action:
-    return _ACTIONS[basic][_TYPES.index(kind)]
+# The ethics committee's name may only stand beside its approval's number, which is removed
+_GOES_WITH_ANOTHER = frozenset(["ClinicalTrialProtocolEthicsCommitteeName"])
+
+
+def _resolved(row: Mapping[str, str], kind: str | None) -> Action:
+    if row["keyword"] in _GOES_WITH_ANOTHER:
+        return Action.REMOVED
+    return _ACTIONS[row["basic"]][_TYPES.index(kind)]
 
 
 def _option(row: Mapping[str, str], options: Options) -> Option:

@@ -17,9 +17,9 @@ from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import text_of
 
 _CHARACTER_SET = 0x00080005
-# Look-up tables, palettes: without them the picture is another one
+# Look-up tables, palettes, samples of waveforms: without them the object is another one
 _TABLES_OF_NUMBERS = frozenset(
-    [0x00283006, 0x00281408, *range(0x00281201, 0x00281205), *range(0x00281221, 0x00281224)]
+    [0x00283006, 0x00281408, 0x54001010, *range(0x00281201, 0x00281205), *range(0x00281221, 0x00281224)]
 )
 # UIDs of code tables, not of anything in the hospital
 _CODING_UIDS = frozenset([0x0008010C, 0x00080117, 0x00080118])
@@ -33,6 +33,7 @@ _CODE = frozenset([0x00080100, 0x00080102, 0x00080103, 0x00080104])
 _PUBLISHED_SCHEMES = frozenset(["DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "RADLEX", "FMA", "I10", "NCIt"])
 _FREE_TEXT_VRS = frozenset(["LT", "ST", "UC", "UT"])
 _CLEANABLE_VRS = _FREE_TEXT_VRS | {"LO", "SH", "CS", "AE"}
+_NUMBERS = frozenset(["AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"])
 _TEMPORAL_VRS = frozenset(["DA", "DT", "TM", "SH"])  # SH: Timezone Offset From UTC
 # Words of the standard without which an item of structured content or graphics is none
 _TERMS = frozenset(
@@ -143,7 +144,12 @@ def dummy_for(attribute: Attribute, keyring: Keyring) -> bytes:
         return _keyed(attribute, keyring).value or b""
     if attribute.vr == "CS" and attribute.texts[0] in _TERMS:
         return attribute.texts[0].encode()
-    return values.dummy(attribute.vr)
+    dummy = values.dummy(attribute.vr)
+    if attribute.vr in _NUMBERS:  # as many as there were: how many there are is often laid down
+        return dummy * (len(attribute.value) // len(dummy))
+    if attribute.vr in ("DS", "IS"):
+        return b"\\".join([dummy] * len(attribute.texts))
+    return dummy
 
 
 def _basic(attribute: Attribute, action: Action, keyring: Keyring) -> Treated:
