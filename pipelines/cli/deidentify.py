@@ -11,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from pipelines.dicom.intake_one import Objects
     from pipelines.dicom.release import Released
+    from pipelines.dicom.release_score import Score, Tally
+
+_FAILURES_SHOWN = 20
 
 
 _PROFILE_OPTIONS = {
@@ -57,6 +60,13 @@ def _profile_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--crosswalk", is_flag=True, help="Write original and new names to crosswalk.csv beside the key."
 )
+@click.option(
+    "--score",
+    "answer_key",
+    metavar="KEY",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Score what was written against an answer key in the manner of MIDI-B (SQLite or JSON).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
 @click.pass_context
 def command(
@@ -69,6 +79,7 @@ def command(
     key: Path | None,
     objects: "Objects",
     crosswalk: bool,
+    answer_key: Path | None,
     as_json: bool,
     **options: str | bool | None,
 ) -> None:
@@ -86,6 +97,8 @@ def command(
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.release import release
+    from pipelines.dicom.release_answers import read_answers
+    from pipelines.dicom.release_score import score
     from pipelines.engine import LocalEngine
     from pipelines.settings import load_settings
 
@@ -107,22 +120,28 @@ def command(
             bar.update(task, description=label, completed=done, total=total, rate=rate)
 
         settings = load_settings()
+        answers = read_answers(answer_key) if answer_key else None
         secrets = key or settings.secrets
         # a flag that is not given leaves the setting as it is
         chosen = {name: value for name, value in options.items() if value is not None}
+        keyring = Keyring.open(secrets)
         released = release(
             source,
             destination,
-            keyring=Keyring.open(secrets),
+            keyring=keyring,
             secrets=secrets,
             engine=LocalEngine(workers or os.cpu_count() or 1, progress=show, isolated=True),
             terms=Terms(settings.deidentification.model_copy(update=chosen), objects, crosswalk),
         )
+        scored = None if answers is None else score(answers, destination, keyring)
     if as_json:
-        print(json.dumps(_summary(released)))
+        print(json.dumps({**_summary(released), **({} if scored is None else {"score": _scored(scored)})}))
     else:
         _print_summary(released, destination)
-    if released.held or released.set_aside:
+        if scored is not None:
+            _print_score(scored)
+    fell_short = scored is not None and scored.total.passed < scored.total.checks
+    if released.held or released.set_aside or fell_short:
         context.exit(1)
 
 
@@ -135,6 +154,40 @@ def _summary(released: "Released") -> dict[str, Any]:
         "reasons": released.reasons,
         "seconds": round(released.seconds, 3),
     }
+
+
+def _scored(scored: "Score") -> dict[str, Any]:
+    def of(tally: "Tally") -> dict[str, Any]:
+        return {"checks": tally.checks, "passed": tally.passed, "share": round(tally.share, 6)}
+
+    return {
+        **of(scored.total),
+        "actions": {name: of(tally) for name, tally in scored.actions.items()},
+        "categories": {name: of(tally) for name, tally in scored.categories.items()},
+        "not_scored": scored.not_scored,
+        "missing_files": scored.missing_files,
+        "failures": [
+            {"action": action, "tag": place, "n": n} for (action, place), n in scored.failures.items()
+        ],
+    }
+
+
+def _print_score(scored: "Score") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, tallies in (("action", scored.actions), ("category", scored.categories)):
+        table = Table(title, "checks", "passed", "share")
+        for name, tally in tallies.items():
+            table.add_row(name, f"{tally.checks:,}", f"{tally.passed:,}", f"{tally.share:.3%}")
+        console.print(table)
+    console.print(
+        f"score {scored.total.share:.3%} of {scored.total.checks:,} checks; {scored.not_scored:,} of burned-in text "
+        f"not scored, {scored.missing_files:,} files of the key not released"
+    )
+    for (action, place), n in list(scored.failures.items())[:_FAILURES_SHOWN]:
+        console.print(f"  {n} x {action} at {place}", markup=False)
 
 
 def _print_summary(released: "Released", destination: Path) -> None:

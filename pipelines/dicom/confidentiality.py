@@ -111,13 +111,10 @@ def rules_for(sop_class_uid: str, options: Options = DEFAULT) -> Rules:
 def _inside_sequences(options: Options) -> tuple[Mapping[int, Rule], Mapping[tuple[int, int], Rule]]:
     rows = _rows_by_tag()
     elsewhere = {
-        tag: Rule(row["keyword"], _resolved(row, None), _option(row, options))
-        for tag, row in rows.items()
+        tag: Rule(row["keyword"], _resolved(row, None), _option(row, options)) for tag, row in rows.items()
     }
     nested = {
-        (sequence, tag): Rule(
-            rows[tag]["keyword"], _resolved(rows[tag], kind), elsewhere[tag].option
-        )
+        (sequence, tag): Rule(rows[tag]["keyword"], _resolved(rows[tag], kind), elsewhere[tag].option)
         for (sequence, tag), kind in nested_types().items()
         if tag in rows
     }

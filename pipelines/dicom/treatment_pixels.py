@@ -4,6 +4,7 @@ What belongs here: from an element's bytes to bytes that decode to the same pict
 picture, and decoding it.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ _J2K_START, _J2K_COMMENT, _J2K_TILE = b"\xff\x4f\xff\x51", 0xFF64, 0xFF90
 _SCAN, _COMMENT = 0xDA, 0xFE
 # JFIF and Adobe say how colours are to be read; Exif, XMP and the like say who, when and where
 _KEPT_APPLICATION_SEGMENTS = frozenset([0xE0, 0xE8, 0xEE])
+# What encoders write of themselves
+_SIGNATURE = re.compile(
+    rb"(Created by (GDCM/)?OpenJPEG version|Kakadu-v?|(Creator: )?JasPer Version|LEAD Technologies Inc\. V|Lavc)"
+    rb" ?\d{1,3}(\.\d{1,3}){1,3}[a-z]?\0?"
+)
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 
 
@@ -122,7 +128,8 @@ def _clean_fragments(value: bytes, frames: int) -> bytes:
         for (offset,) in struct.iter_unpack("<L", table[: len(table) // 4 * 4])
         if offset in old_starts
     ]
-    new_table = struct.pack(f"<{frames}L", *offsets) if 1 < frames == len(offsets) else b""
+    # a table that does not point at the frames holds something else, and may be left out
+    new_table = struct.pack(f"<{frames}L", *offsets) if len(table) == 4 * frames == 4 * len(offsets) else b""
     return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in (new_table, *cleaned))
 
 
@@ -142,10 +149,9 @@ def _clean_code_stream(fragment: bytes, *, is_whole: bool) -> bytes:
         cleaned = _without_jpeg_comments(fragment)
     else:
         return fragment
-    if is_whole:
-        end = cleaned.rfind(_JPEG_END)
-        if end > 0:
-            cleaned = cleaned[: end + 2]
+    end = cleaned.rfind(_JPEG_END) + 2
+    if is_whole and end > 2 and cleaned[end:].strip(b"\0"):  # noqa: PLR2004 - found
+        cleaned = cleaned[:end]
     return cleaned + b"\0" * (len(cleaned) % 2)
 
 
@@ -161,7 +167,8 @@ def _without_jpeg_comments(fragment: bytes) -> bytes:
             break
         (length,) = struct.unpack_from(">H", fragment, at + 2)
         is_application = 0xE0 <= marker <= 0xEF  # noqa: PLR2004 - APP0 to APP15
-        if marker != _COMMENT and (not is_application or marker in _KEPT_APPLICATION_SEGMENTS):
+        is_kept = marker in _KEPT_APPLICATION_SEGMENTS if is_application else marker != _COMMENT
+        if is_kept or _SIGNATURE.fullmatch(fragment[at + 4 : at + 2 + length]):
             kept.append(fragment[at : at + 2 + length])
         at += 2 + length
     return b"".join([*kept, fragment[at:]])
@@ -174,7 +181,7 @@ def _without_j2k_comments(fragment: bytes) -> bytes:
         marker, length = struct.unpack_from(">HH", fragment, at)
         if marker == _J2K_TILE or marker >> 8 != 0xFF:  # noqa: PLR2004 - each marker starts so
             break
-        if marker != _J2K_COMMENT:
+        if marker != _J2K_COMMENT or _SIGNATURE.fullmatch(fragment[at + 6 : at + 2 + length]):
             kept.append(fragment[at : at + 2 + length])
         at += 2 + length
     return b"".join([*kept, fragment[at:]])
