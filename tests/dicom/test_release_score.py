@@ -147,7 +147,7 @@ def test_phantoms_score_in_full(tmp_path: Path, key: Path, kind: str) -> None:
     assert found["failures"] == []
     assert found["missing_files"] == 0
     assert found["checks"] == found["passed"] > 40 * n
-    assert {"text_removed", "date_shifted", "uid_consistent", "pixels_retained"} <= set(found["actions"])
+    assert {"text_removed", "uid_consistent", "pixels_retained"} <= set(found["actions"])
 
 
 def test_a_score_that_falls_short_tells_by_the_exit_code_and_where(
