@@ -108,6 +108,10 @@ class Settings(BaseSettings):
         Options of the confidentiality profile, for every cohort.
     crosswalk
         Whether the intake writes `crosswalks/<cohort>.csv` beside the key: original and new names.
+    pixel_text
+        Whether radiographs are looked at for text, and what may identify is blanked.
+    pixel_text_confidence
+        Confidence below which a reading is unsure, and the film is held for `pdeseray review`.
     evaluation
         How models are measured, chosen and promoted.
     """
@@ -130,6 +134,8 @@ class Settings(BaseSettings):
     recipe: dict[str, int | float | bool | str | None] = Field(default_factory=dict)
     deidentification: Options = Field(default_factory=Options)
     crosswalk: bool = False
+    pixel_text: bool = True
+    pixel_text_confidence: float = Field(default=0.5, ge=0, le=1)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 
@@ -178,6 +184,11 @@ class Settings(BaseSettings):
     def store_url(self) -> UPath:
         """De-identified DICOM, by content."""
         return self.home_url / "store"
+
+    @property
+    def review(self) -> Path:
+        """Films held for a person, with crops, and decisions: beside the key."""
+        return self.secrets / "pixel_text"
 
     @property
     def withdrawals_url(self) -> UPath:

@@ -67,6 +67,11 @@ def _profile_options(function: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Score what was written against an answer key in the manner of MIDI-B (SQLite or JSON).",
 )
+@click.option(
+    "--pixel-text/--no-pixel-text",
+    default=None,
+    help="Look at radiographs for text and blank what may identify; default: as the settings say.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
 @click.pass_context
 def command(
@@ -80,6 +85,7 @@ def command(
     objects: "Objects",
     crosswalk: bool,
     answer_key: Path | None,
+    pixel_text: bool | None,
     as_json: bool,
     **options: str | bool | None,
 ) -> None:
@@ -96,6 +102,7 @@ def command(
 
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.intake_one import Terms
+    from pipelines.dicom.pixel_text_film import PixelText
     from pipelines.dicom.release import release
     from pipelines.dicom.release_answers import read_answers
     from pipelines.dicom.release_score import score
@@ -121,6 +128,8 @@ def command(
 
         settings = load_settings()
         answers = read_answers(answer_key) if answer_key else None
+        if pixel_text is None:
+            pixel_text = settings.pixel_text
         secrets = key or settings.secrets
         # a flag that is not given leaves the setting as it is
         chosen = {name: value for name, value in options.items() if value is not None}
@@ -131,7 +140,14 @@ def command(
             keyring=keyring,
             secrets=secrets,
             engine=LocalEngine(workers or os.cpu_count() or 1, progress=show, isolated=True),
-            terms=Terms(settings.deidentification.model_copy(update=chosen), objects, crosswalk),
+            terms=Terms(
+                settings.deidentification.model_copy(update=chosen),
+                objects,
+                crosswalk,
+                PixelText(secrets / "pixel_text", readable=settings.pixel_text_confidence)
+                if pixel_text
+                else None,
+            ),
         )
         scored = None if answers is None else score(answers, destination, keyring)
     if as_json:
@@ -202,3 +218,5 @@ def _print_summary(released: "Released", destination: Path) -> None:
         console.print(f"  {n} {reason}")
     if released.reasons:
         console.print(f"  each with its reason in {destination / 'rejections.csv'}")
+    if released.held:
+        console.print("  held films wait for a decision: `pdeseray review`")

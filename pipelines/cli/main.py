@@ -13,6 +13,7 @@ _COMMANDS = {
     "run": "Run what changed: nothing whose inputs, code and settings stayed the same.",
     "phantoms": "Make a phantom cohort as files on disk.",
     "deidentify": "De-identify a folder of DICOM files into another.",
+    "review": "Decide about films that may bear text that identifies.",
     "withdraw": "Withdraw radiographs: the next run removes them, and they never come back.",
     "labels": "Look at label files, and write tasks for readers.",
     "cohort": "Laterality, size and projection of a cohort beside the paper's.",

@@ -16,6 +16,7 @@ from pipelines.dicom.reading import PARSING_FAULTS, number_of, quietly, text_of
 from pipelines.dicom.treatment import AuditEntry, Treatment, too_deep
 from pipelines.records import Reason, RejectedError
 
+_CLEAN_PIXELS = (("113101", "Clean Pixel Data Option"),)
 METHOD = f"P-DeSeRay, DICOM PS3.15 {EDITION} E.1-1"
 
 
@@ -41,7 +42,9 @@ class Deidentified:
     audit: frozenset[AuditEntry]
 
 
-def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -> Deidentified:
+def deidentify(
+    dataset: Dataset, keyring: Keyring, options: Options = DEFAULT, *, is_pixel_text_gone: bool = False
+) -> Deidentified:
     """Take identity out of an object: a radiograph, or any other image.
 
     Parameters
@@ -52,6 +55,8 @@ def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -
         Makes the new names. Equal keys give equal bytes, in any process and at any time.
     options : Options
         What may stay, and how dates are treated.
+    is_pixel_text_gone : bool
+        Whether the picture was looked at for text, and what may identify was blanked: the file then says so.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -
     """
     with quietly():
         try:
-            return _deidentify(dataset, keyring, options)
+            return _deidentify(dataset, keyring, options, is_pixel_text_gone=is_pixel_text_gone)
         except RecursionError:
             raise too_deep() from None
         except PARSING_FAULTS as error:
@@ -74,7 +79,9 @@ def deidentify(dataset: Dataset, keyring: Keyring, options: Options = DEFAULT) -
             ) from None
 
 
-def _deidentify(dataset: Dataset, keyring: Keyring, options: Options) -> Deidentified:
+def _deidentify(
+    dataset: Dataset, keyring: Keyring, options: Options, *, is_pixel_text_gone: bool
+) -> Deidentified:
     implicit_vr, little_endian = map(bool, dataset.original_encoding)
     sop_instance = text_of(dataset, "SOPInstanceUID")
     patient = text_of(dataset, "PatientID")
@@ -90,7 +97,7 @@ def _deidentify(dataset: Dataset, keyring: Keyring, options: Options) -> Deident
         is_signed=number_of(dataset, "PixelRepresentation") == 1,
     )
     elements = treatment.apply(dataset)
-    elements.update(_marks(treatment))
+    elements.update(_marks(treatment, is_pixel_text_gone=is_pixel_text_gone))
     radiograph_id = keyring.key_of("radiograph", sop_instance)
     content = part10(
         (elements[tag] for tag in sorted(elements)),
@@ -103,14 +110,16 @@ def _deidentify(dataset: Dataset, keyring: Keyring, options: Options) -> Deident
     return Deidentified(content, radiograph_id, kept, frozenset(treatment.audit))
 
 
-def _marks(treatment: Treatment) -> dict[int, bytes]:
+def _marks(treatment: Treatment, *, is_pixel_text_gone: bool) -> dict[int, bytes]:
     """Return the attributes that say what was done (PS3.15 section E.2, PS3.3 sections C.7.1.1, C.12.1)."""
     encoding = treatment.encoding
     codes = [
         encoding.element(0x00080100, "SH", code.encode())
         + encoding.element(0x00080102, "SH", b"DCM")
         + encoding.element(0x00080104, "LO", meaning.encode())
-        for code, meaning in treatment.options.method_codes
+        for code, meaning in sorted(
+            (*treatment.options.method_codes, *(_CLEAN_PIXELS if is_pixel_text_gone else ()))
+        )
     ]
     marks = {
         0x00120062: encoding.element(0x00120062, "CS", b"YES"),
@@ -118,6 +127,8 @@ def _marks(treatment: Treatment) -> dict[int, bytes]:
         0x00120064: encoding.sequence(0x00120064, codes),
         0x00280303: encoding.element(0x00280303, "CS", treatment.options.temporal_information.encode()),
     }
+    if is_pixel_text_gone:
+        marks[0x00280301] = encoding.element(0x00280301, "CS", b"NO")
     for tag in marks:
         treatment.note(tag, Action.ADDED)
     return marks

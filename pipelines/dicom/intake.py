@@ -17,8 +17,18 @@ from pathlib import Path
 from pipelines.dicom.contents import Content
 from pipelines.dicom.decoding import decoder_versions
 from pipelines.dicom.identity import Keyring, Kind
-from pipelines.dicom.intake_one import DEFAULT_TERMS, ORIGINALS, STORE_FAULT, Outcome, Terms, take_in_one
+from pipelines.dicom.intake_one import (
+    DEFAULT_TERMS,
+    ORIGINALS,
+    PIXEL_TEXT,
+    STORE_FAULT,
+    Outcome,
+    Terms,
+    take_in_one,
+)
 from pipelines.dicom.journal import Journal
+from pipelines.dicom.pixel_text_reading import reader_name
+from pipelines.dicom.pixel_text_review import Review
 from pipelines.dicom.sources import SourceFile
 from pipelines.dicom.store import DicomStore
 from pipelines.dicom.treatment import ACCESSION_CHARACTERS
@@ -101,7 +111,13 @@ def take_in(
     known = Journal(journal, _version(keyring, terms))
     outcomes: dict[str, Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
     here = store.present({outcome["store_key"] for outcome in outcomes.values() if "store_key" in outcome})
-    pending = [one for one in sources if not _is_done(outcomes.get(one.source_key), here, withdrawn)]
+    decisions = Review(terms.pixel_text.review).decisions() if terms.pixel_text else {}
+    pending = [
+        one
+        for one in sources
+        if not _is_done(outcomes.get(one.source_key), here, withdrawn)
+        or not _is_as_decided(outcomes[one.source_key], decisions)
+    ]
     to_do = {one.source_key for one in pending}
     for source in sources:  # what a killed run left behind
         if source.source_key not in to_do:
@@ -123,10 +139,16 @@ def _is_done(outcome: Outcome | None, here: set[str], withdrawn: Mapping[str, da
     return outcome.get("store_key") in here
 
 
+def _is_as_decided(outcome: Outcome, decisions: Mapping[str, str]) -> bool:
+    """Return whether nobody has decided otherwise about the text on a film since."""
+    looked = outcome.get(PIXEL_TEXT)
+    return looked is None or decisions.get(looked["digest"]) == looked["decision"]
+
+
 def _version(keyring: Keyring, terms: Terms) -> str:
     """Return a digest of what makes outcomes: this room's code, the decoders, the key, the terms."""
     key = keyring.key_of("source", "which key is this")
-    parts = [code_version(__name__), decoder_versions(), key, repr(terms)]
+    parts = [code_version(__name__), decoder_versions(), reader_name(), key, repr(terms)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -19,6 +19,8 @@ from pipelines.dicom.decoding import decode, pixel_digest
 from pipelines.dicom.deidentification import deidentify
 from pipelines.dicom.headers import describe
 from pipelines.dicom.identity import Keyring, Kind
+from pipelines.dicom.pixel_text_blanking import copied
+from pipelines.dicom.pixel_text_film import HeldError, Looked, PixelText, look
 from pipelines.dicom.reading import IMAGE_DATA, MAX_FILE_BYTES, number_of, read, text_of
 from pipelines.dicom.reading_admission import require_object, require_radiograph
 from pipelines.dicom.reading_limits import limited
@@ -27,7 +29,7 @@ from pipelines.dicom.withdrawal import names_of, withdrawn_on
 from pipelines.records import Reason, RejectedError
 
 Outcome: TypeAlias = Mapping[str, Any]
-STORE_FAULT = "store_fault"
+STORE_FAULT, PIXEL_TEXT = "store_fault", "pixel_text"
 Objects = Literal["radiographs", "images", "all"]
 """What is taken in: radiographs (single-frame projection radiographs); images of any kind, but those whose picture
 usually shows names; or every object that can be read, whatever its picture shows."""
@@ -53,11 +55,14 @@ class Terms:
         What is taken in.
     crosswalk
         Whether outcomes name originals: the journal then holds them, beside the key.
+    pixel_text
+        How radiographs are looked at for text; None: they are not, and do not say that they were.
     """
 
     options: Options = DEFAULT
     objects: Objects = "radiographs"
     crosswalk: bool = False
+    pixel_text: PixelText | None = None
 
 
 DEFAULT_TERMS = Terms()
@@ -94,6 +99,9 @@ def take_in_one(
     try:
         with limited():
             outcome, released = _treated(source, keyring, terms)
+    except HeldError as error:
+        pixel_text = {"digest": error.digest, "decision": None}
+        return json.dumps({"reason": str(error.reason), "detail": error.detail, PIXEL_TEXT: pixel_text})
     except RejectedError as error:
         return _set_aside(error.reason, error.detail)
     if withdrawn_on(outcome["row"], withdrawn or {}):
@@ -109,17 +117,32 @@ def _treated(source: bytes, keyring: Keyring, terms: Terms) -> tuple[Outcome, by
     """Return what is noted of a file, and the file without identity."""
     dataset = read(source)
     is_radiograph = _is_admitted_radiograph(dataset, terms)
-    released = deidentify(dataset, keyring, terms.options)
+    looked = _looked_at(dataset, terms.pixel_text) if is_radiograph and terms.pixel_text else None
+    originals = dataset
+    if looked is not None:
+        dataset = looked.dataset
+    released = deidentify(dataset, keyring, terms.options, is_pixel_text_gone=looked is not None)
     row = describe(dataset, released, keyring)
-    row["pixel_sha256"] = _pixel_sha256(dataset, is_radiograph=is_radiograph)  # decodes elements: last
+    if looked is not None:
+        row["pixel_sha256"] = pixel_digest(looked.pixels, number_of(dataset, "BitsStored") or 0)
+    else:
+        row["pixel_sha256"] = _pixel_sha256(dataset, is_radiograph=is_radiograph)  # decodes elements: last
     outcome: dict[str, Any] = {
         "row": {**row, "study_date": row["study_date"] and row["study_date"].isoformat()},
         "source_sha256": hashlib.sha256(source).hexdigest(),
         "audit": sorted(released.audit, key=str),
     }
+    if looked is not None:
+        outcome[PIXEL_TEXT] = {"digest": looked.digest, "decision": looked.decision}
     if terms.crosswalk:
-        outcome["originals"] = {keyword: text_of(dataset, keyword) for keyword in ORIGINALS}
+        outcome["originals"] = {keyword: text_of(originals, keyword) for keyword in ORIGINALS}
     return outcome, released.content
+
+
+def _looked_at(dataset: Dataset, terms: PixelText) -> Looked:
+    """Decode, look for text, and return what may go on."""
+    pixels, _ = decode(copied(dataset))
+    return look(dataset, pixels, terms)
 
 
 def _is_admitted_radiograph(dataset: Dataset, terms: Terms) -> bool:

@@ -51,7 +51,21 @@ class Verdict:
     why: str = ""
 
 
-def judge(views: Sequence[Image], identifiers: Sequence[str], *, is_told: bool = False) -> Verdict:
+@dataclass(frozen=True)
+class _Judgement:
+    """What texts are judged by: the header's identifiers, and the confidence from which a reading counts."""
+
+    identifiers: Sequence[str]
+    readable: float
+
+
+def judge(
+    views: Sequence[Image],
+    identifiers: Sequence[str],
+    *,
+    is_told: bool = False,
+    readable: float = READABLE,
+) -> Verdict:
     """Judge one film.
 
     Parameters
@@ -62,19 +76,22 @@ def judge(views: Sequence[Image], identifiers: Sequence[str], *, is_told: bool =
         As `pixel_text_wording.identifiers_of` returns.
     is_told : bool
         Whether the header says that text is burned in: then the whole film is read, whatever the pre-test finds.
+    readable : float
+        Confidence (0 to 1) below which a reading is unsure.
     """
+    by = _Judgement(identifiers, readable)
     if not is_available():
         return _unread([one for view in views for one in find_candidates(view)], is_told=is_told)
     texts = joined([text for view in views for text in _looked_at(view, ())])
     if not texts and not is_told:
         return Verdict("clean")
-    if is_told or any(_meaning(text, identifiers) is not Meaning.BELONGS for text in texts):
+    if is_told or any(_meaning(text, by) is not Meaning.BELONGS for text in texts):
         # Text that may identify seldom comes alone
         texts = joined([*texts, *(text for view in views for text in _whole_film(view, texts))])
-        texts = _looked_beneath(views, _without_shadows(texts, identifiers))
+        texts = _looked_beneath(views, _without_shadows(texts, by))
     if is_told and not texts:
         return Verdict("hold", (), "the header says that text is burned in, and none was found")
-    return _verdict(texts, views[0], identifiers)
+    return _verdict(texts, views[0], by)
 
 
 def _looked_at(view: Image, known: Sequence[Text]) -> list[Text]:
@@ -94,10 +111,10 @@ def _looked_at(view: Image, known: Sequence[Text]) -> list[Text]:
 def _whole_film(view: Image, known: Sequence[Text]) -> list[Text]:
     """Return what the detector sees on the whole film; what it cannot see again, close up, is anatomy."""
     found: list[Text] = []
-    for box in find_lines(view):
-        # Its boxes are about 1.6 times as high as letters
-        letter_px, is_vertical = max(1.0, min(box[2:]) / 1.6), box[3] >= 1.5 * box[2]
-        box = shrunk(box)
+    for roomy in find_lines(view):
+        # The detector's boxes are about 1.6 times as high as letters
+        letter_px, is_vertical = max(1.0, min(roomy[2:]) / 1.6), roomy[3] >= 1.5 * roomy[2]
+        box = shrunk(roomy)
         place = Candidate(box, letter_px, is_vertical=is_vertical, is_dark=False, strokes_n=0, letters_n=0)
         if not any(covered(box, text.box) for text in known) and not bears_text(view, place):
             continue
@@ -106,14 +123,12 @@ def _whole_film(view: Image, known: Sequence[Text]) -> list[Text]:
     return found
 
 
-def _without_shadows(texts: Sequence[Text], identifiers: Sequence[str]) -> list[Text]:
+def _without_shadows(texts: Sequence[Text], by: _Judgement) -> list[Text]:
     """Drop what could not be read and touches text that goes: columns of a block's letters, lines run together.
 
     Should it be text after all, it is found again beneath.
     """
-    going = [
-        text for text in texts if _meaning(text, identifiers) in (Meaning.IDENTIFIES, Meaning.MAY_IDENTIFY)
-    ]
+    going = [text for text in texts if _meaning(text, by) in (Meaning.IDENTIFIES, Meaning.MAY_IDENTIFY)]
     whole = [text for text in going if not any(_crosses(text, other) for other in going)]
     return [text for text in texts if text in whole or not any(covered(text.box, one.box) for one in whole)]
 
@@ -146,8 +161,8 @@ def _looked_beneath(views: Sequence[Image], texts: list[Text]) -> list[Text]:
     return texts
 
 
-def _verdict(texts: Sequence[Text], view: Image, identifiers: Sequence[str]) -> Verdict:
-    meanings = [_meaning(text, identifiers) for text in texts]
+def _verdict(texts: Sequence[Text], view: Image, by: _Judgement) -> Verdict:
+    meanings = [_meaning(text, by) for text in texts]
     boxes = tuple(
         grown(text, view.shape)
         for text, meaning in zip(texts, meanings, strict=True)
@@ -163,18 +178,20 @@ def _verdict(texts: Sequence[Text], view: Image, identifiers: Sequence[str]) -> 
     return Verdict("blank", boxes)
 
 
-def _meaning(text: Text, identifiers: Sequence[str]) -> Meaning | None:
+def _meaning(text: Text, by: _Judgement) -> Meaning | None:
     """Return what the readings of a place say together, None when a person must look."""
-    said = [(line, meaning_of(line.text, identifiers)) for line in text.lines]
+    said = [(line, meaning_of(line.text, by.identifiers)) for line in text.lines]
     if any(meaning is Meaning.IDENTIFIES for _, meaning in said):
         return Meaning.IDENTIFIES
     main, meaning = max(said, key=lambda one: one[0].confidence * len(one[0].text))
     others = [
         one
         for one, other in said
-        if other is Meaning.MAY_IDENTIFY and one.confidence >= READABLE and covered(one.box, main.box) < _SAME
+        if other is Meaning.MAY_IDENTIFY
+        and one.confidence >= by.readable
+        and covered(one.box, main.box) < _SAME
     ]
-    if others or (meaning is Meaning.MAY_IDENTIFY and main.confidence >= READABLE):
+    if others or (meaning is Meaning.MAY_IDENTIFY and main.confidence >= by.readable):
         return Meaning.MAY_IDENTIFY
     long, high = max(text.box[2:]), text.letter_px
     if meaning is Meaning.BELONGS and long <= _MARKER_LENGTH * min(text.box[2:]):

@@ -101,7 +101,7 @@ def _crop(image: Image, box: Box, letter_px: float, *, is_vertical: bool) -> Ima
     )
     low, high = np.percentile(piece, [0.5, 99.5])
     stretched = (piece.astype(np.float32) - low) * (255 / max(high - low, _LEAST_SPAN))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(stretched, 0, 255), np.uint8)
 
 
 def _detected(image: Image) -> NDArray[np.float32]:

@@ -24,6 +24,8 @@ from pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pipelines.dicom.identity import Keyring
+    from pipelines.dicom.pixel_text_film import PixelText
+    from pipelines.dicom.pixel_text_review import Review
     from pipelines.dicom.store import DicomStore
     from pipelines.dicom.withdrawal import Withdrawals
 
@@ -75,6 +77,22 @@ class House:
         from pipelines.dicom.withdrawal import Withdrawals
 
         return Withdrawals(self.settings.withdrawals_url)
+
+    @property
+    def review(self) -> "Review":
+        """Films that wait for a person, and decisions."""
+        from pipelines.dicom.pixel_text_review import Review
+
+        return Review(self.settings.review)
+
+    def pixel_text(self, cohort: Cohort) -> "PixelText | None":
+        """Return how a cohort's films are looked at for text, None when they are not."""
+        from pipelines.dicom.pixel_text_film import PixelText
+
+        settings = self.settings
+        if not settings.pixel_text:
+            return None
+        return PixelText(settings.review, cohort.name, settings.pixel_text_confidence)
 
     def shards(self, kind: str) -> ShardSet:
         """Return the shards of a kind: images, masks or probabilities."""

@@ -27,7 +27,7 @@ _REFERENCE_PX = 1024
 _ROTATED, _BOXED, _IN_CORNER, _SEVERAL = 0.2, 0.2, 0.6, 0.4
 """Shares of texts that run upwards or downwards, stand on a label, stand near a corner, have more lines."""
 _UPRIGHT: tuple[Rotation, ...] = (0, 90, 270)
-_TRIES = 60
+_TRIES, _LABEL_TRIES = 60, 6
 _QUIET = 0.35
 """A person reads strokes that stand out of their surroundings by about three times these surroundings' spread."""
 _LOUDEST, _DARK, _EVEN, _HALF = 0.9, 0.3, 0.5, 0.5
@@ -309,8 +309,9 @@ def _write(
 def _label(
     image: Layer, rng: np.random.Generator, block: _Block, contrast: float
 ) -> tuple[Layer, tuple[int, int], float, bool]:
-    """Write a block on an even label, white or black."""
-    place = _place(image, rng, block)
+    """Write a block on an even label, white or black, where it hides least: not over a marker."""
+    places = [_place(image, rng, block) for _ in range(_LABEL_TRIES)]
+    place = min(places, key=lambda one: float(image[_around(one, block)].std()))
     shade = float(rng.uniform(0, 0.08))
     level = shade if rng.random() < _EVEN else 1 - shade
     contrast = min(contrast, _LOUDEST)

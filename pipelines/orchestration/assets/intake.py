@@ -41,9 +41,10 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
                 "decoders": decoder_versions(),
                 "options": house.settings.deidentification.model_dump(mode="json"),
                 "crosswalk": house.settings.crosswalk,
+                "pixel_text": _pixel_text(house),
             },
             libraries=("pydicom", "numpy"),
-            outside=partial(_key_and_withdrawals, house, cohort),
+            outside=partial(_key_and_decisions, house, cohort),
             run=partial(_deidentify, cohort),
             writes=("instances", "deidentification_audit", "rejections", "tombstones"),
         ),
@@ -80,11 +81,25 @@ def _listing(house: House, cohort: Cohort) -> str:
     return listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
 
 
-def _key_and_withdrawals(house: House, cohort: Cohort) -> str:
-    """Return a digest of the key in use, which makes the ids, and of who has withdrawn since."""
+def _key_and_decisions(house: House, cohort: Cohort) -> str:
+    """Return a digest of the key in use, of who has withdrawn, and of what was decided about text on films."""
     return digest_of(
-        [house.keyring(cohort).key_of("source", "which key is this"), sorted(house.withdrawals.read())]
+        [
+            house.keyring(cohort).key_of("source", "which key is this"),
+            sorted(house.withdrawals.read()),
+            sorted(house.review.decisions().items()),
+        ]
     )
+
+
+def _pixel_text(house: House) -> dict[str, object]:
+    """Return what decides how films are looked at for text."""
+    from pipelines.dicom.pixel_text_reading import reader_name
+
+    settings = house.settings
+    if not settings.pixel_text:
+        return {"is_on": False}
+    return {"is_on": True, "reader": reader_name(), "confidence": settings.pixel_text_confidence}
 
 
 def _make_phantoms(cohort: Cohort, house: House) -> None:
@@ -148,7 +163,11 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
         engine=house.engine,
         journal=house.journal(cohort),
         withdrawn=withdrawn,
-        terms=Terms(house.settings.deidentification, crosswalk=house.settings.crosswalk),
+        terms=Terms(
+            house.settings.deidentification,
+            crosswalk=house.settings.crosswalk,
+            pixel_text=house.pixel_text(cohort),
+        ),
     )
     if house.settings.crosswalk:
         write_crosswalk(house.settings.secrets / "crosswalks" / f"{name}.csv", taken.crosswalk)
