@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from pipelines.dicom.pixel_text_candidates import Box, Candidate, Image, find_candidates
-from pipelines.dicom.pixel_text_places import Text, covered, filled, grown, joined, shrunk
+from pipelines.dicom.pixel_text_places import Text, blocks, covered, filled, grown, joined, shrunk
 from pipelines.dicom.pixel_text_reading import bears_text, find_lines, is_available, read_line
 from pipelines.dicom.pixel_text_wording import Meaning, meaning_of
 
@@ -163,10 +163,10 @@ def _looked_beneath(views: Sequence[Image], texts: list[Text]) -> list[Text]:
 
 def _verdict(texts: Sequence[Text], view: Image, by: _Judgement) -> Verdict:
     meanings = [_meaning(text, by) for text in texts]
-    boxes = tuple(
-        grown(text, view.shape)
-        for text, meaning in zip(texts, meanings, strict=True)
-        if meaning is not Meaning.BELONGS
+    stays = [meaning is Meaning.BELONGS for meaning in meanings]
+    boxes = blocks(
+        [grown(text, view.shape) for text, kept in zip(texts, stays, strict=True) if not kept],
+        [text.box for text, kept in zip(texts, stays, strict=True) if kept],
     )
     unsure = sum(meaning is None for meaning in meanings)
     if unsure:

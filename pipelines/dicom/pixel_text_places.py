@@ -1,6 +1,6 @@
 """Places of text on a film: what belongs together, and how far it reaches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ _SPACE = 0.8
 """Of the thinner line's height: words further apart are two lines."""
 _GROWN = 0.35
 """Of a letter's height, around what is blanked: the faint edges of strokes."""
+_GROWN_AT_ENDS = 0.6
+_DENSE = 0.6
+"""Share of a block that lines must take up to be its lines."""
 _RING_PX = 3
 _ROOM = 0.12
 
@@ -56,10 +59,38 @@ def covered(box: Box, by: Box) -> float:
 def grown(text: Text, shape: tuple[int, ...]) -> Box:
     """Return what is to be blanked for a text, within the film."""
     x, y, width, height = text.box
-    margin = round(_GROWN * text.letter_px) + 2
-    left, top = max(0, x - margin), max(0, y - margin)
-    right, bottom = min(shape[1], x + width + margin), min(shape[0], y + height + margin)
+    beside, beyond = round(_GROWN * text.letter_px) + 2, round(_GROWN_AT_ENDS * text.letter_px) + 2
+    along, across = (beside, beyond) if text.is_vertical else (beyond, beside)
+    left, top = max(0, x - along), max(0, y - across)
+    right, bottom = min(shape[1], x + width + along), min(shape[0], y + height + across)
     return left, top, right - left, bottom - top
+
+
+def blocks(boxes: Sequence[Box], kept: Sequence[Box]) -> tuple[Box, ...]:
+    """Join lines that stand below each other into one box: a letter that was missed at an end goes with the block.
+
+    Parameters
+    ----------
+    boxes
+        What goes.
+    kept
+        What stays: no block grows over it.
+    """
+    done = list(boxes)
+    is_changing = True
+    while is_changing:
+        is_changing = False
+        for at, one in enumerate(done):
+            for other in done[at + 1 :]:
+                whole = _around(one, other)
+                is_dense = one[2] * one[3] + other[2] * other[3] >= _DENSE * whole[2] * whole[3]
+                if is_dense and not any(covered(box, whole) for box in kept):
+                    done = [box for box in done if box not in (one, other)] + [whole]
+                    is_changing = True
+                    break
+            if is_changing:
+                break
+    return tuple(done)
 
 
 def shrunk(box: Box) -> Box:
@@ -99,9 +130,16 @@ def _overlap(one: Box, other: Box, axis: int) -> int:
 
 
 def _union(one: Text, other: Text) -> Text:
-    left, top = min(one.box[0], other.box[0]), min(one.box[1], other.box[1])
-    right = max(one.box[0] + one.box[2], other.box[0] + other.box[2])
-    bottom = max(one.box[1] + one.box[3], other.box[1] + other.box[3])
     larger = max(one, other, key=lambda text: text.box[2] * text.box[3])
-    box = (left, top, right - left, bottom - top)
-    return Text(box, min(one.letter_px, other.letter_px), larger.is_vertical, one.lines + other.lines)
+    return Text(
+        _around(one.box, other.box),
+        min(one.letter_px, other.letter_px),
+        larger.is_vertical,
+        one.lines + other.lines,
+    )
+
+
+def _around(one: Box, other: Box) -> Box:
+    left, top = min(one[0], other[0]), min(one[1], other[1])
+    right, bottom = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
+    return left, top, right - left, bottom - top
