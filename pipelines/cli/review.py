@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pipelines.dicom.pixel_text_review import Choice, Held, Review
 
@@ -16,31 +16,47 @@ _NAME_LETTERS = 12
 _BOX_SIDES = 4
 
 
-@click.group(name="review", invoke_without_command=True)
+@click.command(name="review")
+@click.argument("choice", type=click.Choice(["release", "blank"]), required=False)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Decide so about all films that are held.")
+@click.option(
+    "--box", "boxes", multiple=True, metavar="X,Y,WIDTH,HEIGHT", help="Blank this instead, in the film's px."
+)
+@click.option(
+    "--page", is_flag=True, help="Write review.html, with the crops, beside the key, and say where."
+)
 @click.option(
     "--key",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
     help="Folder of the identity key; default: the secrets folder of the settings.",
 )
-@click.option(
-    "--page", is_flag=True, help="Write review.html, with the crops, beside the key, and say where."
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
-@click.pass_context
-def command(context: click.Context, key: Path | None, *, page: bool, as_json: bool) -> None:
-    """List the films that are held because text on them could not be read surely.
+def command(  # noqa: PLR0917 - click hands them over by name
+    choice: "Choice | None",
+    names: tuple[str, ...],
+    everything: bool,
+    boxes: tuple[str, ...],
+    page: bool,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """List the films that are held because text on them could not be read surely; release or blank them.
 
-    Release or blank each: the next run, or the next `pdeseray deidentify`, does so, and nobody is asked about the
-    same pixels again. The crops may identify: they stay beside the key.
+    Without a choice they are listed. `release` lets films go on as they are, `blank` without the framed places:
+    at the next run, or the next `pdeseray deidentify`. Nobody is asked about the same pixels again. The crops may
+    identify: they stay beside the key.
     """
     from pipelines.dicom.pixel_text_review import Review
     from pipelines.settings import load_settings
 
     review = Review((key or load_settings().secrets) / "pixel_text")
-    context.obj = review
-    if context.invoked_subcommand is not None:
+    if choice is not None:
+        _decide(review, choice, names, boxes, everything=everything, as_json=as_json)
         return
+    if everything or boxes:
+        raise click.UsageError("say what to do: `release` or `blank`")
     held = review.held()
     written = _write_page(review, held) if page else None
     if as_json:
@@ -51,43 +67,28 @@ def command(context: click.Context, key: Path | None, *, page: bool, as_json: bo
         print(f"crops: {written}")
 
 
-def _decider(choice: "Choice", text: str) -> "Callable[..., None]":
-    """Return the sub-command that decides so."""
-
-    @command.command(name=choice, help=text)
-    @click.argument("names", metavar="NAME...", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="All films that are held.")
-    @click.option(
-        "--box",
-        "boxes",
-        multiple=True,
-        metavar="X,Y,WIDTH,HEIGHT",
-        help="Blank this instead, in the film's px.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
-    @click.pass_obj
-    def decide(
-        review: "Review", names: tuple[str, ...], *, everything: bool, boxes: tuple[str, ...], as_json: bool
-    ) -> None:
-        if everything == bool(names):
-            raise click.UsageError("name films, or say --all")
-        if boxes and (choice != "blank" or len(names) != 1):
-            raise click.UsageError("--box goes with `blank` and one film")
-        held = review.held() if everything else [review.named(name) for name in names]
-        today = datetime.now(UTC).date().isoformat()
-        for one in held:
-            review.decide(one, choice, decided_on=today, boxes=[_box(text, one) for text in boxes])
-        left = len(review.held())
-        if as_json:
-            print(json.dumps({"decided": len(held), "choice": choice, "held": left}))
-        else:
-            print(f"{len(held)} to {choice} at the next run, {left} still held")
-
-    return decide
-
-
-_decider("release", "Release films as they are: nothing on them identifies.")
-_decider("blank", "Blank the framed places, or those named with --box.")
+def _decide(
+    review: "Review",
+    choice: "Choice",
+    names: tuple[str, ...],
+    boxes: tuple[str, ...],
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    if everything == bool(names):
+        raise click.UsageError("name films, or say --all")
+    if boxes and (choice != "blank" or len(names) != 1):
+        raise click.UsageError("--box goes with `blank` and one film")
+    held = review.held() if everything else [review.named(name) for name in names]
+    today = datetime.now(UTC).date().isoformat()
+    for one in held:
+        review.decide(one, choice, decided_on=today, boxes=[_box(text, one) for text in boxes])
+    left = len(review.held())
+    if as_json:
+        print(json.dumps({"decided": len(held), "choice": choice, "held": left}))
+    else:
+        print(f"{len(held)} to {choice} at the next run, {left} still held")
 
 
 def _box(text: str, held: "Held") -> tuple[int, int, int, int]:
