@@ -43,6 +43,9 @@ class Output:
         What a person sees first on the asset's page: a small table or a picture.
     parameters
         Settings worth a column beside the metrics.
+    inputs
+        Data version, by name, of what it read beside the stages that it names as inputs, such as its own output of
+        the last time: recorded with them, and no part of the run key.
     """
 
     tables: tuple[tuple[str, str], ...]
@@ -50,6 +53,7 @@ class Output:
     metrics: Mapping[str, float] = field(default_factory=dict)
     markdown: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,7 @@ def record_of(
         run_key=key,
         code_version=stage.code_version,
         data_version=data_version(written, output.files),
-        inputs={name: ledger.data_version(name) for name in stage.inputs},
+        inputs={**{name: ledger.data_version(name) for name in stage.inputs}, **output.inputs},
         rows={name: one.num_rows for name, one in written.items()},
         seconds_s=round(time.monotonic() - started, 3),
         started_at=started_at,

@@ -4,7 +4,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipelines.cohorts import Cohort
 from pipelines.curation.leakage import measure
+from pipelines.curation.patient_groups import groups_of
+from pipelines.curation.splits import split
+from pipelines.phantoms.cases import draw_cases
+from pipelines.phantoms.faults import plant
 
 Make = Callable[..., pa.Table]
 
@@ -108,3 +113,72 @@ def test_each_protocol_has_its_own_rows(instances: Make) -> None:
         ("official", 1),
         ("grouped", 0),
     ]
+
+
+def _planted() -> tuple[
+    list[dict[str, Any]], list[tuple[str, str, str]], dict[str, str], list[tuple[str, str, str]]
+]:
+    """The radiographs of a phantom cohort with its planted copies: instances, pairs of copies, patients, films."""
+    rows: list[dict[str, Any]] = []
+    pairs: list[tuple[str, str, str]] = []
+    patients: dict[str, str] = {}
+    films: list[tuple[str, str, str]] = []
+    for order in plant(draw_cases("siim", 640, seed=1), seed=1):
+        original = f"r{len(rows)}"
+        for role, kind in [(order.case.role, None), *((copy.role, copy.kind) for copy in order.copies)]:
+            if kind in {"same_bytes", "truncated"}:
+                continue  # never a radiograph of its own
+            key = f"r{len(rows)}"
+            pixels = original if kind in {None, "same_pixels"} else key
+            rows.append({"radiograph_id": key, "official_role": role, "pixel_sha256": pixels})
+            patients[key] = str(order.case.patient)
+            films.append((key, str(role), original))
+            if kind is not None:
+                pairs.append((original, key, "exact" if kind == "same_pixels" else "near"))
+    return rows, pairs, patients, films
+
+
+def test_all_planted_leaks_are_found_under_the_official_protocol_and_none_is_left_under_grouped(
+    instances: Make,
+) -> None:
+    rows, pairs, patients, films = _planted()
+    table = instances(rows)
+    keys = [row["radiograph_id"] for row in rows]
+    kept = {key: all(key != other for _, other, _ in pairs) for key in keys}
+    found = split(
+        pa.table({"radiograph_id": keys, "is_kept_copy": [kept[key] for key in keys]}),
+        pa.table({"radiograph_id": keys, "size_class": ["none"] * len(keys)}),
+        table,
+        cohort=Cohort(name="siim", role="pretrain", radiographs=("x",)),
+        patient_groups=groups_of(table, patients),
+        duplicates=duplicates(*pairs),
+    )
+    splits_table = pa.Table.from_pylist(found)
+    measured = measure(splits_table, table, duplicates(*pairs), groups_of(table, patients))
+    official = [row for row in measured if row["protocol"] == "official"]
+    # the planted ones, by hand: every pair of films whose places differ, one by one
+    places = {
+        row["radiograph_id"]: (row["role"], row["fold"]) for row in found if row["protocol"] == "official"
+    }
+    apart = [
+        (one, other)
+        for at, (one, _, _) in enumerate(films)
+        for other, _, _ in films[:at]
+        if places[one] != places[other]
+    ]
+    across = {frozenset(pair) for pair in apart}
+    expected = {
+        "patient": {frozenset(pair) for pair in apart if patients[pair[0]] == patients[pair[1]]},
+        "exact": {frozenset(pair[:2]) for pair in pairs if pair[2] == "exact"} & across,
+        "near": {frozenset(pair[:2]) for pair in pairs if pair[2] == "near"} & across,
+    }
+    assert all(expected.values())
+    roles = {key: role for key, role, _ in films}
+    crossing = [pair for pair in pairs if roles[pair[0]] != roles[pair[1]]]
+    assert crossing  # copies were planted across the published parts, and each is among those found
+    assert {frozenset(pair[:2]) for pair in crossing} <= expected["exact"] | expected["near"]
+    for kind, leaks in expected.items():
+        pairs_n, radiographs_n, _, blocks = counts(official, kind)
+        assert (pairs_n, radiographs_n, blocks) == (len(leaks), len(frozenset().union(*leaks)), False)
+    grouped = [row for row in measured if row["protocol"] == "grouped"]
+    assert [counts(grouped, kind) for kind in ("patient", "exact", "near")] == [(0, 0, 0, False)] * 3

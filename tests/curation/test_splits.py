@@ -1,3 +1,4 @@
+import hmac
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -224,6 +225,62 @@ def test_a_new_film_joins_its_patient() -> None:
     newcomer = {"patient_key": rows[3]["patient_key"], "pixel_sha256": "0" * 64}
     after = places(divided([*rows, newcomer], TMC, previous=before), "holdout")
     assert after["r100"] == places(before, "holdout")["r3"]
+
+
+def under(key: bytes, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name radiographs and patients as an identity key would: in an order of its own."""
+
+    def keyed(name: str) -> str:
+        return hmac.new(key, name.encode(), "sha256").hexdigest()
+
+    return [
+        row | {"radiograph_id": keyed(f"r{at}"), "source_order": at, "patient_key": keyed(row["patient_key"])}
+        for at, row in enumerate(rows)
+    ]
+
+
+def test_a_cohort_grows_by_a_tenth_in_the_same_way_under_another_key_and_listed_in_another_order() -> None:
+    rows = cohort_of(660, seed=8)
+    for cohort in (SIIM, TMC):
+        grown: list[dict[str, dict[int, tuple[str, int | None]]]] = []
+        for key, order in ((b"one", 1), (b"another", 2)):
+            named = under(key, rows)
+            number = {row["radiograph_id"]: row["source_order"] for row in named}
+            shuffled = [named[at] for at in np.random.default_rng(order).permutation(len(named))]
+            before = divided([row for row in shuffled if row["source_order"] < 600], cohort)
+            after = divided(shuffled, cohort, previous=before)
+            by_protocol = {}
+            for protocol in sorted(set(after["protocol"].to_pylist())):
+                found = places(after, protocol)
+                assert places(before, protocol).items() <= found.items()  # nobody moved
+                by_protocol[protocol] = {number[name]: place for name, place in found.items()}
+                assert len(found) == 660
+            grown.append(by_protocol)
+        assert grown[0] == grown[1]
+
+
+def test_newcomers_fill_the_fold_furthest_below_its_share() -> None:
+    rows = [{"patient_key": f"p{at}", "pixel_sha256": f"{at:064x}"} for at in range(60)]
+    before = divided(rows[:50], TMC)
+    # as if ten patients of fold 3 had been withdrawn
+    stays = [row for at, row in enumerate(rows[:50]) if places(before, "out_of_fold")[f"r{at}"][1] != 3]
+    kept = [row | {"radiograph_id": f"r{row['patient_key'][1:]}"} for row in [*stays, *rows[50:]]]
+    after = places(divided(kept, TMC, previous=before), "out_of_fold")
+    assert {after[f"r{at}"][1] for at in range(50, 60)} == {3}
+
+
+@pytest.mark.parametrize("cohort", [SIIM, TMC])
+def test_nobody_moves_under_any_protocol_when_labels_change_and_others_leave(cohort: Cohort) -> None:
+    rows = cohort_of(400, seed=12)
+    before = divided(rows, cohort)
+    changed = [
+        row | {"size_class": "none" if row["size_class"] != "none" else "large", "radiograph_id": f"r{at}"}
+        for at, row in enumerate(rows)
+        if at % 7
+    ]
+    after = divided(changed, cohort, previous=before)
+    for protocol in set(before["protocol"].to_pylist()):
+        assert places(after, protocol).items() <= places(before, protocol).items()
 
 
 def pair(one: str, other: str, kind: str = "near") -> pa.Table:

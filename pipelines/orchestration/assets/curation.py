@@ -54,7 +54,11 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             group=GROUP,
             description="Who trains and who tests, under each protocol, and the leakage that was measured.",
             inputs=(f"{name}/curated", f"{name}/masks", f"{name}/deidentified", f"{name}/duplicates"),
-            modules=("pipelines.curation.splits", "pipelines.curation.leakage"),
+            modules=(
+                "pipelines.curation.splits",
+                "pipelines.curation.leakage",
+                "pipelines.curation.fold_shares",
+            ),
             libraries=("numpy",),
             outside=partial(_patient_map_digest, house, cohort),
             run=partial(_split, cohort),
@@ -149,6 +153,8 @@ def _curate(cohort: Cohort, work: Work) -> Output:
 
 
 def _split(cohort: Cohort, work: Work) -> Output:
+    from data_contracts import arrow_schema
+    from pipelines.curation.fold_shares import HEAD, shares_of
     from pipelines.curation.leakage import measure
     from pipelines.curation.splits import split
 
@@ -157,31 +163,42 @@ def _split(cohort: Cohort, work: Work) -> Output:
     instances = read("instances", parts=[name])
     groups = patient_groups(house, cohort, instances)
     duplicates = read("duplicates", parts=[name])
+    masks = read("masks", parts=[name])
+    previous = read("splits", parts=[name])
     rows = split(
         read("curated", parts=[name]),
-        read("masks", parts=[name]),
+        masks,
         instances,
         cohort=cohort,
         patient_groups=groups,
-        previous=read("splits", parts=[name]),
+        previous=previous,
         duplicates=duplicates,
     )
-    splits = house.lake.write("splits", name, rows)
-    leakage = house.lake.write("leakage", name, measure(splits, instances, duplicates, patient_groups=groups))
+    found = pa.Table.from_pylist(rows, schema=arrow_schema("splits"))
+    leakage = house.lake.write("leakage", name, measure(found, instances, duplicates, patient_groups=groups))
+    for line in leakage.to_pylist():
+        told = work.log.warning if line["pairs_n"] else work.log.info
+        told(
+            f"{name}, {line['protocol']}: {line['pairs_n']} {line['kind']} pairs on two sides, "
+            f"{line['test_radiographs_n']} tested radiographs among them"
+        )
     leaking = [row for row in leakage.to_pylist() if row["is_blocking"]]
-    if leaking:
+    if leaking:  # before `splits` is written: what leaks must not be the start of the next one
         raise UnusableInputError(
             expected="no patient and no copy on two sides of a protocol that keeps patients apart",
             found="; ".join(f"{row['protocol']}: {row['pairs_n']} {row['kind']} pairs" for row in leaking),
             remedy="check the patient map; `splits` of an earlier run may be kept from before a patient was joined",
         )
+    splits = house.lake.write("splits", name, rows)
     shown = [
         (row["protocol"], row["kind"], row["pairs_n"], row["test_radiographs_n"], row["is_blocking"])
         for row in leakage.to_pylist()
     ]
+    before = house.ledger.data_version(f"{name}/splits")
     return Output(
         tables=(("splits", name), ("leakage", name)),
-        markdown=counts(splits, "protocol", "radiographs")
+        inputs={f"{name}/splits@previous": before} if previous.num_rows else {},
+        markdown=table(HEAD, shares_of(splits, masks, instances))
         + "\n\n"
         + table(["protocol", "leak", "pairs", "test radiographs", "blocks"], shown),
     )
