@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
+from data_contracts import contracts
 from pipelines.lake import warehouse
 from pipelines.lake.shards import ShardRef, ShardSet
 from pipelines.lake.tables import Lake
@@ -95,25 +96,27 @@ class Home:
 
     def withdraw(self, key: str) -> None:
         """Do what the stages above do: drop the rows, and remember the key."""
-        for name in (
-            "instances",
-            "images",
-            "predictions",
-            "validation_predictions",
-            "masks",
-            "curated",
-            "splits",
-            "annotations",
-        ):
-            rows = [row for row in self.lake.read(name).to_pylist() if row["radiograph_id"] != GONE]
-            self.lake.write(name, "all", rows)
-        self.lake.write("duplicates", "all", [])
+        for name in self.tables():
+            rows = self.lake.read(name).to_pylist()
+            kept = [row for row in rows if GONE not in row.values() or name == "sources"]
+            if len(kept) < len(rows):
+                self.lake.write(name, "all", kept)
         sources = self.lake.read("sources").to_pylist()
         for row in sources:
             if row["radiograph_id"] == GONE:
                 row.update(state="set_aside", radiograph_id=None)
         self.lake.write("sources", "all", sources)
         self.lake.write("tombstones", "all", [{"key": key, "withdrawn_on": dt.date(2026, 1, 1)}])
+
+    def tables(self) -> list[str]:
+        return [one.name for one in contracts().values() if not one.comes_with_the_project]
+
+    def naming_it(self) -> int:
+        """Return how many rows name the radiograph that is withdrawn, or its source."""
+        rows = [
+            row for name in self.tables() if name != "tombstones" for row in self.lake.read(name).to_pylist()
+        ]
+        return sum(GONE in row.values() or SOURCE_OF_GONE in row.values() for row in rows)
 
     def clear(self) -> Cleared:
         return clear_shards(
@@ -152,14 +155,15 @@ def ask(version: Path, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("key", [GONE, PATIENT_OF_GONE, SOURCE_OF_GONE])
 def test_a_withdrawn_radiograph_leaves_every_table_of_every_kept_version(home: Home, key: str) -> None:
     first = home.folder / "warehouse" / "one.duckdb"
+    naming_it = home.naming_it()
+    assert (
+        naming_it >= 10
+    )  # file, fate, instance, image, outline, mask, curated, split, prediction, pair of copies
     home.withdraw(key)
     cleared = home.clear()
     second = home.publish("two")
     rows = home.forget(cleared)
-    # inventory, source, instance, image, annotation, mask, curated, split, both predictions and the pair of copies
-    assert rows == 11 + 2 * (
-        key == SOURCE_OF_GONE
-    )  # and the new version's file, where the file was withdrawn
+    assert rows == naming_it + 2 * (key == SOURCE_OF_GONE)  # then the file leaves the new version, too
     for version in (first, second):
         for (table,) in ask(version, "SELECT table_name FROM duckdb_tables()"):
             text = str(ask(version, f'FROM "{table}"'))
@@ -168,7 +172,7 @@ def test_a_withdrawn_radiograph_leaves_every_table_of_every_kept_version(home: H
                 assert PATIENT_OF_GONE not in text, (version.name, table)
     assert ask(first, "SELECT count(*) FROM masks") == [(4,)]
     assert ask(first, "SELECT count(*) FROM sources") == [(5,)]
-    assert len(ask(first, "FROM table4")) == 20  # views still answer
+    assert len(ask(first, "FROM table4")) == 13  # views still answer
     comments = "SELECT count(*) FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
     assert ask(first, comments) == [(0,)]
 
@@ -292,6 +296,7 @@ def test_a_version_of_earlier_contracts_is_cleared_by_its_own_catalogue(home: Ho
         connection.register("the_ids", pa.table({"radiograph_id": [GONE, "2.25.2"], "reader": ["a", "b"]}))
         connection.execute("CREATE TABLE instances AS SELECT radiograph_id FROM the_ids")
         connection.execute("CREATE TABLE retired AS FROM the_ids")
+    naming_it = home.naming_it()
     home.withdraw(GONE)
-    assert home.forget(home.clear()) == 11 + 2
+    assert home.forget(home.clear()) == naming_it + 2
     assert ask(old, "FROM retired") == [("2.25.2", "b")]
