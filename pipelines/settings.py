@@ -15,6 +15,7 @@ from upath import UPath
 
 from pipelines.cohorts import Cohort, PhantomCohort
 from pipelines.dicom.confidentiality_options import Options
+from pipelines.pacs import PacsServer
 from pipelines.records import UnusableInputError
 
 SETTINGS_FILE = "pdeseray.toml"
@@ -102,6 +103,8 @@ class Settings(BaseSettings):
         The networks' initialisation; ``auto``: ``random`` in demo, ``imagenet`` in paper.
     seed
         Of every training.
+    pacs
+        The PACS that cohorts are pulled from, by name.
     recipe
         Fields of `pdeseray_model.config.Recipe` that differ from the profile's, for every training.
     deidentification
@@ -137,6 +140,7 @@ class Settings(BaseSettings):
     pixel_text: bool = True
     pixel_text_confidence: float = Field(default=0.5, ge=0, le=1)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    pacs: dict[str, PacsServer] = Field(default_factory=dict)
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 
     @classmethod
@@ -162,6 +166,15 @@ class Settings(BaseSettings):
                 for name, entry in cohorts.items()
             }
         return values
+
+    @model_validator(mode="after")
+    def _known_pacs(self) -> Self:
+        for name, cohort in self.cohorts.items():
+            if cohort.pacs is not None and cohort.pacs.server not in self.pacs:
+                raise ValueError(
+                    f"cohort {name} is pulled from `{cohort.pacs.server}`: add a table [pacs.{cohort.pacs.server}]"
+                )
+        return self
 
     @model_validator(mode="after")
     def _secrets_outside_home(self) -> Self:

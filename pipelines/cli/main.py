@@ -14,6 +14,7 @@ _COMMANDS = {
     "phantoms": "Make a phantom cohort as files on disk.",
     "deidentify": "De-identify a folder of DICOM files into another.",
     "review": "Decide about films that may bear text that identifies.",
+    "pull": "Pull a cohort's radiographs from a PACS, to be taken in by the next run.",
     "withdraw": "Withdraw radiographs: the next run removes them, and they never come back.",
     "labels": "Look at label files, and write tasks for readers.",
     "cohort": "Laterality, size and projection of a cohort beside the paper's.",

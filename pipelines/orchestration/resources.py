@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.pixel_text_film import PixelText
     from pipelines.dicom.pixel_text_review import Review
+    from pipelines.dicom.landing import Landing
+    from pipelines.dicom.pulling import Pulled
     from pipelines.dicom.store import DicomStore
     from pipelines.dicom.withdrawal import Withdrawals
 
@@ -115,6 +117,35 @@ class House:
 
         if (link := local_path(self.settings.warehouse_link)) is not None:
             confirm(link)
+
+    def landing(self, cohort: Cohort) -> "Landing":
+        """Return where files from a PACS wait, among the secrets, until they are taken in to this home."""
+        from pipelines.dicom.landing import Landing
+
+        home = hashlib.sha256(str(self.settings.home_url).encode()).hexdigest()[:12]
+        folder = self.settings.secrets / "pulled" / f"{home}-{cohort.name}"
+        return Landing(folder, self.keyring(cohort))
+
+    @staticmethod
+    def name_of_pull(cohort: Cohort, server: str) -> str:
+        """Return what the keyed names of a cohort's files from a PACS are made with."""
+        return f"{cohort.name}\0pacs\0{server}"
+
+    def pull(self, cohort: Cohort) -> "Pulled | None":
+        """Pull what a cohort's settings ask a PACS for; None when they ask for nothing."""
+        if cohort.pacs is None:
+            return None
+        from pipelines.dicom.doors import archive_of, selection_of
+        from pipelines.dicom.pulling import pull
+
+        with self.landing(cohort) as landing:
+            return pull(
+                selection_of(cohort.pacs),
+                archive_of(self.settings.pacs[cohort.pacs.server]),
+                landing,
+                named=self.name_of_pull(cohort, cohort.pacs.server),
+                progress=self.progress,
+            )
 
     def located(self, cohort: Cohort) -> Cohort:
         """Return the cohort with the places of its files, whether or not a phantom one is made already."""

@@ -1,7 +1,9 @@
 """Intake: which files there are, de-identified objects with their rows, rendered radiographs."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from pipelines.cohorts import Cohort
 from pipelines.dicom.decoding import decoder_versions
@@ -10,6 +12,9 @@ from pipelines.lineage.versions import digest_of, listing_version
 from pipelines.orchestration.assets.pictures import contact_sheet, counts, shard_digests
 from pipelines.orchestration.resources import House, Work
 from pipelines.records import Row, UnusableInputError
+
+if TYPE_CHECKING:
+    from pipelines.dicom.sources import Listing
 
 GROUP = "intake"
 
@@ -22,12 +27,12 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
         Stage(
             asset=f"{name}/sources",
             group=GROUP,
-            description="Which files there are. A phantom cohort is made here, on first use.",
+            description="Which files there are. Phantoms are made here, on first use; a PACS is asked once a night.",
             inputs=(),
-            modules=("pipelines.dicom.sources", *phantom),
+            modules=("pipelines.dicom.sources", "pipelines.dicom.landing", *phantom),
             configuration={"cohort": cohort.model_dump(mode="json")},
             outside=partial(_listing, house, cohort),
-            prepare=partial(_make_phantoms, cohort),
+            prepare=partial(_bring, cohort),
             run=partial(_take_inventory, cohort),
             writes=("inventory",),
         ),
@@ -70,15 +75,31 @@ def size_px(house: House) -> int:
 
 
 def _listing(house: House, cohort: Cohort) -> str:
-    from pipelines.dicom.sources import list_sources
-
     try:
-        sources = list_sources(house.located(cohort), house.keyring(cohort))
+        sources = _look(house, cohort).sources
+        found = listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
     except UnusableInputError:
-        if cohort.is_phantom:
-            return "not made"
-        raise
-    return listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
+        if not cohort.is_phantom and cohort.pacs is None:
+            raise
+        found = "nothing yet"
+    if cohort.pacs is None:
+        return found
+    return digest_of([found, str(night_of(house.settings.timezone, house.settings.nightly_at))])
+
+
+def _look(house: House, cohort: Cohort) -> "Listing":
+    from pipelines.dicom.sources import look
+
+    with house.landing(cohort) as landing:
+        pulled = landing.pulled()
+    return look(house.located(cohort), house.keyring(cohort), pulled=pulled)
+
+
+def night_of(timezone: str, nightly_at: str, now_utc: datetime | None = None) -> date:
+    """Return the day whose night it is: a PACS is asked once from one `nightly_at` to the next."""
+    hour, _, minute = nightly_at.partition(":")
+    local = (now_utc or now()).astimezone(ZoneInfo(timezone))
+    return (local - timedelta(hours=int(hour), minutes=int(minute or 0))).date()
 
 
 def _key_and_decisions(house: House, cohort: Cohort) -> str:
@@ -102,15 +123,19 @@ def _pixel_text(house: House) -> dict[str, object]:
     return {"is_on": True, "reader": reader_name(), "confidence": settings.pixel_text_confidence}
 
 
-def _make_phantoms(cohort: Cohort, house: House) -> None:
+def _bring(cohort: Cohort, house: House) -> None:
+    """Make a phantom cohort, or pull from the PACS; what goes wrong there is noted and holds up nothing else."""
     house.made(cohort)
+    if cohort.pacs is not None:
+        house.pull(cohort)
 
 
 def _take_inventory(cohort: Cohort, work: Work) -> Output:
-    from pipelines.dicom.sources import look
-
     house, name = work.house, cohort.name
-    listing = look(house.located(cohort), house.keyring(cohort))
+    listing = _look(house, cohort)
+    notes = [*listing.notes, *_pull_notes(house, cohort)]
+    for note in notes:
+        work.log.warning(f"{name}: {note}")
     sources = listing.sources
     seen = {
         row["source_key"]: row["first_seen"] for row in house.lake.read("inventory", parts=[name]).to_pylist()
@@ -135,10 +160,22 @@ def _take_inventory(cohort: Cohort, work: Work) -> Output:
             [
                 f"{len(rows):,} files, {megabytes:,.0f} MB",
                 *(["phantoms"] if cohort.is_phantom else []),
-                *listing.notes,
+                *notes,
             ]
         ),
     )
+
+
+def _pull_notes(house: House, cohort: Cohort) -> list[str]:
+    """Return what a person should know about the last pull."""
+    if cohort.pacs is None:
+        return []
+    with house.landing(cohort) as landing:
+        last = landing.last_pull()
+    notes = [f"{last[what]:,} {what}" for what in ("missing", "conflicts", "foreign") if last.get(what)]
+    if last.get("error"):
+        notes.append(f"expected {last['error']['expected']}, found {last['error']['found']}")
+    return [f"pull from `{cohort.pacs.server}` at {last['at']}: {note}" for note in notes]
 
 
 def _deidentify(cohort: Cohort, work: Work) -> Output:
@@ -151,11 +188,14 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
     keyring = house.keyring(cohort)
     known = house.lake.read("inventory", parts=[name]).select(["source_key", "source_order"]).to_pylist()
     withdrawn = house.withdrawals.read()
+    with house.landing(cohort) as landing:
+        pulled = landing.pulled()
     taken = take_in(
         recorded(
             house.located(cohort),
             keyring,
             [(row["source_key"], row["source_order"]) for row in known],
+            pulled=pulled,
         ),
         cohort_name=name,
         keyring=keyring,
