@@ -24,9 +24,9 @@ from pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pipelines.dicom.identity import Keyring
+    from pipelines.dicom.landing import Landing
     from pipelines.dicom.pixel_text_film import PixelText
     from pipelines.dicom.pixel_text_review import Review
-    from pipelines.dicom.landing import Landing
     from pipelines.dicom.pulling import Pulled
     from pipelines.dicom.store import DicomStore
     from pipelines.dicom.withdrawal import Withdrawals
