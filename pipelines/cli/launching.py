@@ -12,6 +12,7 @@ from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.orchestration.launch import Launched
+    from pipelines.orchestration.rescanning import Rescanned
 
 _PLAIN_EVERY_S = 10.0
 """Without a terminal (CI, a log file) a line now and then instead of a bar."""
@@ -76,6 +77,19 @@ def launched(
             settings, job=job, select=select, force=force, progress=watch.progress, on_stage=watch.stage
         )
     return Outcome(result, time.monotonic() - started)
+
+
+def rescanned(settings: Settings) -> "list[Rescanned]":
+    """Describe every radiograph anew from its stored header, showing progress on standard error."""
+    from rich.console import Console
+
+    from pipelines.orchestration.rescanning import rescan_cohorts
+    from pipelines.orchestration.resources import House
+
+    console = Console(stderr=True)
+    watch = _Bars(console) if console.is_terminal else _Lines(console)
+    with watch:
+        return rescan_cohorts(House(settings, progress=watch.progress))
 
 
 class _Bars:

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
-# Columns of their own, names made by the key, and what describes the storage instead of the radiograph
+# Columns of their own, names made by the key, what describes the storage instead of the radiograph, and what
+# de-identification says of itself
 _NOT_ATTRIBUTES = frozenset(
     [
         "AccessionNumber",
         "BitsStored",
         "BodyPartExamined",
+        "BurnedInAnnotation",
         "Columns",
         "DeidentificationMethod",
         "LongitudinalTemporalInformationModified",
@@ -25,6 +27,7 @@ _NOT_ATTRIBUTES = frozenset(
         "PatientName",
         "PhotometricInterpretation",
         "PixelSpacing",
+        "RecognizableVisualFeatures",
         "Rows",
         "SOPClassUID",
         "SpecificCharacterSet",

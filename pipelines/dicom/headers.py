@@ -60,8 +60,18 @@ class DatasetHeader:
         """See `Header.elements`."""
         for element in self._dataset.elements():
             keyword = keyword_for_tag(element.tag)
-            if keyword and element.VR in SIMPLE_VRS:
-                yield keyword, str(element.VR), text_of(self._dataset, keyword)
+            vr = element.VR or self._implied_vr(keyword)
+            if keyword and vr in SIMPLE_VRS:
+                yield keyword, str(vr), text_of(self._dataset, keyword)
+
+    def _implied_vr(self, keyword: str) -> str:
+        """Return the representation of an element whose file does not state it (implicit VR)."""
+        with quietly():
+            try:
+                element = element_of(self._dataset, keyword)
+            except PARSING_FAULTS:
+                return ""
+        return str(element.VR) if element is not None else ""
 
 
 def describe(original: Dataset, released: Deidentified, keyring: Keyring) -> Row:
