@@ -112,6 +112,7 @@ def as_json_text(verdicts: Sequence[Verdict]) -> str:
             "holds": n == 0,
             "rules_n": len(verdicts),
             "broken_n": n,
+            "warnings_n": sum(not one.passed for one in verdicts) - n,
             "verdicts": [one.as_json() for one in verdicts],
         }
     )

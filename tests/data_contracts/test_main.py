@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +62,7 @@ def test_json_is_one_value_with_a_verdict_for_each_rule(
         connection.execute("DROP TABLE tombstones")
     assert main(["--warehouse", str(warehouse), "--table", "tombstones", "--json"]) == BROKEN
     told = json.loads(capsys.readouterr().out)
-    assert (told["holds"], told["rules_n"], told["broken_n"]) == (False, 1, 1)
+    assert (told["holds"], told["rules_n"], told["broken_n"], told["warnings_n"]) == (False, 1, 1, 0)
     assert told["verdicts"][0]["rule"] == "table exists"
 
 
@@ -89,6 +91,37 @@ def test_what_cannot_be_looked_at_says_why_and_ends_with_2(
         printed = capsys.readouterr()
         assert told in printed.err
         assert printed.out == ""
+
+
+def test_a_stale_and_drifted_version_is_judged_against_the_clock_and_the_version_before(
+    warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, link = tmp_path / "kept", tmp_path / "link.duckdb"
+    folder.mkdir()
+    for name, side, seconds in (("one", "right", 100), ("two", "left", 200)):
+        place = folder / f"{name}.duckdb"
+        shutil.copyfile(warehouse, place)
+        with duckdb.connect(str(place)) as connection:
+            connection.execute(
+                "INSERT INTO masks SELECT masks.* REPLACE (? AS laterality) FROM masks, range(100)"
+                " WHERE radiograph_id = '2.25.1'",
+                [side],
+            )
+        os.utime(place, (seconds, seconds))
+    link.symlink_to(folder / "two.duckdb")
+    os.utime(link, (0, 0), follow_symlinks=False)
+    assert main(["--warehouse", str(link), "--table", "masks", "--json"]) == BROKEN  # one key a hundred times
+    told = json.loads(capsys.readouterr().out)
+    warned = {
+        (one["column"], one["rule"].split(":")[0])
+        for one in told["verdicts"]
+        if one["severity"] == "warning" and not one["passed"]
+    }
+    assert warned == {(None, "freshness at most 36 h"), ("laterality", "as in the last published version")}
+    assert told["warnings_n"] == 2
+    same = ["--warehouse", str(link), "--against", str(folder / "two.duckdb"), "--table", "masks", "--json"]
+    assert main(same) == BROKEN
+    assert json.loads(capsys.readouterr().out)["warnings_n"] == 1
 
 
 def test_by_default_it_looks_under_pdeseray_home(tmp_path: Path) -> None:
