@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from pipelines.dicom.landing import Fate, Wanted
 from pipelines.dicom.pulling import Deliver, Selection
-from pipelines.dicom.reading import SOP_CLASSES
+from pipelines.dicom.reading_admission import SOP_CLASSES
 from pipelines.dicom.receiving import (
     MAX_PDU_BYTES,
     Receiver,

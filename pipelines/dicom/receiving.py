@@ -37,7 +37,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts, Presentation
 from pynetdicom.transport import ThreadedAssociationServer
 
 from pipelines.dicom.landing import Fate
-from pipelines.dicom.reading import SOP_CLASSES
+from pipelines.dicom.reading_admission import SOP_CLASSES
 from pipelines.pacs import DicomServer
 from pipelines.records import UnusableInputError
 
