@@ -98,16 +98,14 @@ def decode_siim(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str = 
     RunLengthError
         Not integers, an odd count, a negative gap, a length below 1, or a run past the last pixel.
     """
-    values, left = _checked_siim(text, shape, where)
-    counts = np.append(values, left)  # background and foreground by turns: what the text says already
-    colours = np.zeros(len(counts), np.uint8)
-    colours[1::2] = 1
-    return np.repeat(colours, counts).reshape(shape, order="F")
+    # Background and foreground by turns: what the text says already, and the pixels that are left after it.
+    counts = _checked_siim(text, shape, where)
+    return np.repeat(_by_turns(len(counts)), counts).reshape(shape, order="F")
 
 
 def siim_to_runs(text: str, shape: tuple[int, int] = SIIM_SHAPE, *, where: str = "mask") -> Runs:
     """Read SIIM's relative text as runs, runs that touch joined; parameters and errors as `decode_siim`."""
-    values, _ = _checked_siim(text, shape, where)
+    values = _checked_siim(text, shape, where)[:-1]
     gaps, lengths = values[0::2], values[1::2]
     runs = Runs(np.cumsum(values)[0::2], lengths)
     return runs if gaps[1:].min(initial=1) > 0 else _joined(*runs)
@@ -178,9 +176,7 @@ def mask_of(starts: Integers, lengths: Integers, shape: tuple[int, int] = SIIM_S
     counts = _counts(starts, lengths, _size(shape))
     if counts.min(initial=0) < 0:
         raise ValueError(f"expected runs in order, apart and inside {shape}, found some that are not")
-    values = np.zeros(len(counts), np.uint8)
-    values[1::2] = 1
-    return np.repeat(values, counts).reshape(shape, order="F")
+    return np.repeat(_by_turns(len(counts)), counts).reshape(shape, order="F")
 
 
 def union(runs: Iterable[Runs]) -> Runs:
@@ -312,38 +308,47 @@ def _text(first: Integers, second: Integers) -> str:
     return " ".join(map(str, np.stack([first, second], axis=1).ravel().tolist()))
 
 
-def _pairs(text: str, where: str) -> Integers:
-    """Read the integers of a text: an even number of them, or none for ``-1``."""
+def _pairs(text: str, where: str, *, room: int = 0) -> Integers:
+    """Read the integers of a text: an even number of them, or none for ``-1``; `room` more are left for the caller."""
     text = text.strip()
     if text == EMPTY:
-        return np.empty(0, np.int64)
+        return np.zeros(room, np.int64)
     values = None
     if text and text.isascii() and "+" not in text:
         with contextlib.suppress(ValueError):  # numpy says that text is left over, not where
-            values = np.fromstring(text, dtype=np.int64, sep=" ")
+            values = np.fromstring(text + " 0" * room, dtype=np.int64, sep=" ")
     if values is None:
         raise RunLengthError(
             f"{where}: expected whole numbers or {EMPTY}, found {_not_a_number(text)}; write it again"
         )
-    if len(values) % 2:
+    if (len(values) - room) % 2:
         raise RunLengthError(
-            f"{where}: expected pairs of numbers, found an odd count: number {len(values)} has no partner; "
+            f"{where}: expected pairs of numbers, found an odd count: number {len(values) - room} has no partner; "
             "look whether the line was cut"
         )
     return values
 
 
-def _checked_siim(text: str, shape: tuple[int, int], where: str) -> tuple[Integers, int]:
-    """Read SIIM's pairs and the pixels left after the last; raise when they say no mask."""
-    values = _pairs(text, where)
-    if not len(values):
-        return values, _size(shape)
-    # These few numbers see everything that can be wrong; what it is, and where, is found out only then. None above
-    # the size, no sum of them can wrap around unseen: a text of that many numbers would not fit into memory.
-    left = _size(shape) - int(values.sum())
-    if left < 0 or values.min() < 0 or values[1::2].min() < 1 or values.max() > _size(shape):
+def _checked_siim(text: str, shape: tuple[int, int], where: str) -> Integers:
+    """Read SIIM's pairs, followed by the number of pixels left after the last; raise when they say no mask."""
+    counts = _pairs(text, where, room=1)
+    values, size = counts[:-1], _size(shape)
+    counts[-1] = 0
+    left = size - int(values.sum())
+    # These few numbers see everything that can be wrong; what it is, and where, is found out only then. As unsigned
+    # a negative number is larger than any size; with none above the size, no sum of them wraps around unseen.
+    if len(values) and (left < 0 or values.view(np.uint64).max() > size or values[1::2].min() < 1):
         _explain_siim(values[0::2], values[1::2], shape, where)
-    return values, left
+    counts[-1] = left
+    return counts
+
+
+_TURNS = np.tile(np.array([0, 1], np.uint8), 2048)
+
+
+def _by_turns(n: int) -> Mask:
+    """Return 0, 1, 0, 1 … of length n."""
+    return _TURNS[:n] if n <= len(_TURNS) else np.tile(_TURNS, -(-n // len(_TURNS)))[:n]
 
 
 def _explain_siim(gaps: Integers, lengths: Integers, shape: tuple[int, int], where: str) -> None:
