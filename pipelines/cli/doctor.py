@@ -145,12 +145,29 @@ def _labels(cohort: Cohort) -> list[Finding]:
     path = Path(cohort.labels.path)
     if not path.exists():
         return [Finding("bad", cohort.name, f"the labels are not there: {path}")]
+    if cohort.labels.format not in ("siim", "readers"):
+        return _readings(cohort, cohort.labels.format)
     if path.is_dir():
         readers = sorted(one.name for one in path.iterdir() if one.is_dir())
         return [Finding("good" if readers else "bad", cohort.name, f"masks of {len(readers)} readers")]
     known = KNOWN_LABEL_FILES.get(git_blob_id(path))
     text = f"label file is {known}" if known else "label file is not one of the published ones"
     return [Finding("good" if known else "note", cohort.name, text)]
+
+
+def _readings(cohort: Cohort, form: str) -> list[Finding]:
+    """Count what an adapter finds, without decoding a mask."""
+    from upath import UPath
+
+    from pipelines.labels.annotations import ADAPTERS
+
+    try:
+        found, faults = ADAPTERS[form](UPath(cohort.labels.path if cohort.labels else ""))
+    except UnusableInputError as error:
+        return [Finding("bad", cohort.name, str(error))]
+    text = f"{form}: {len(found):,} readings by {len({one.reader for one in found})} readers"
+    unusable = f", {len(faults):,} that cannot be used" if faults else ""
+    return [Finding("note" if faults else "good", cohort.name, text + unusable)]
 
 
 def git_blob_id(path: Path) -> str:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from upath import UPath
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""SOP classes: Segmentation Storage and Label Map Segmentation Storage."""
 MAX_BYTES = 256 * 1024**2
 """Size of a file at most: a mask of the largest radiograph in use, not compressed, is far below."""
 
@@ -131,7 +132,7 @@ def _header(path: UPath) -> Dataset:
             Reason.LABEL_QUALITY,
             f"expected a DICOM segmentation, found {type(error).__name__}; export it again",
         ) from None
-    if header.get("SOPClassUID") != SEGMENTATION:
+    if header.get("SOPClassUID") not in SEGMENTATIONS:
         raise RejectedError(
             Reason.LABEL_QUALITY, "expected a DICOM segmentation, found another kind of object; move it away"
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.labels import brush
 from pipelines.labels.readings import (
     FOREGROUND,
+    SUFFIXES,
     DrawnMask,
     Reading,
     ReadingFault,
@@ -164,7 +165,7 @@ def _reading(task: Row, annotation: Row, where: str) -> Reading | ReadingFault |
     if annotation.get("was_cancelled"):
         return None
     data = task["data"]
-    radiograph = str(data.get("radiograph") or radiograph_named(str(data.get(IMAGE, ""))))
+    radiograph = str(data.get("radiograph") or radiograph_named(_picture(data)))
     results = annotation.get("result") or []
     brushes = [one for one in results if str(one.get("type", "")).lower() == "brushlabels"]
     wanted = meant((name for one in brushes for name in _names(one, "brushlabels")), "the brush labels")
@@ -182,6 +183,12 @@ def _reading(task: Row, annotation: Row, where: str) -> Reading | ReadingFault |
         tool="labelstudio",
         read_at=_when(annotation.get("updated_at") or annotation.get("created_at")),
     )
+
+
+def _picture(data: Row) -> str:
+    """Return where a task's picture lies: under our own name for it, or else the first text with an extension."""
+    others = (one for one in data.values() if isinstance(one, str) and one.lower().endswith(SUFFIXES))
+    return str(data.get(IMAGE) or next(others, ""))
 
 
 def _names(result: Row, kind: str) -> list[str]:

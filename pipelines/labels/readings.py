@@ -32,7 +32,7 @@ MAX_MASK_PX = 64 * 1024**2
 FOREGROUND = "pneumothorax"
 """The class that is meant where a tool knows several, whatever the capitals."""
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=[0-9])")
 
 
@@ -131,7 +131,7 @@ def radiograph_named(reference: str) -> str:
     """
     name = re.split(r"[/\\=]", unquote(reference.strip()))[-1]
     name = _UPLOADED.sub("", name)
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name

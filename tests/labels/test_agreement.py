@@ -1,5 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.formula.api import ols
+from statsmodels.stats import inter_rater
+from statsmodels.stats.anova import anova_lm
 
 from pipelines.labels.agreement import fleiss_kappa, icc_absolute, interval
 
@@ -47,3 +53,28 @@ def test_an_interval_is_the_same_at_every_run_and_holds_the_value() -> None:
 
 def test_a_statistic_that_no_draw_defines_has_no_interval() -> None:
     assert interval(lambda _: None, 5) is None
+
+
+@given(st.integers(2, 6), st.lists(st.integers(0, 6), min_size=2, max_size=30))
+def test_fleiss_kappa_equals_statsmodels(readers_n: int, drawn: list[int]) -> None:
+    yes = np.minimum(np.array(drawn), readers_n)
+    ours = fleiss_kappa(yes, readers_n)
+    if ours is None:
+        assert yes.sum() in {0, readers_n * len(yes)}
+        return
+    counts = np.stack([yes, readers_n - yes], axis=1)
+    assert ours == pytest.approx(inter_rater.fleiss_kappa(counts, method="fleiss"), abs=1e-12)
+
+
+def test_icc_follows_from_the_mean_squares_of_statsmodels_two_way_analysis_of_variance() -> None:
+    rng = np.random.default_rng(3)
+    n, k = 12, 3
+    values = rng.normal(3, 2, (n, 1)) + rng.normal(0, 0.5, (1, k)) + rng.normal(0, 0.4, (n, k))
+    target, reader = np.indices(values.shape)
+    long = pd.DataFrame({"area": values.ravel(), "target": target.ravel(), "reader": reader.ravel()})
+    found = anova_lm(ols("area ~ C(target) + C(reader)", long).fit())
+    squares = (found["sum_sq"] / found["df"]).to_dict()
+    between, readers, left = (squares[name] for name in ("C(target)", "C(reader)", "Residual"))
+    assert icc_absolute(values) == pytest.approx(
+        (between - left) / (between + (k - 1) * left + k * (readers - left) / n)
+    )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import f1_score
 
 from pipelines.labels.consensus import dice, majority, presence, staple
 from pipelines.labels.run_lengths import Runs, mask_of, runs_of, runs_to_siim, siim_to_runs
@@ -116,3 +117,10 @@ def test_staple_outlines_nothing_that_most_readers_do_not_see() -> None:
     assert staple([one, nothing, nothing], (8, 8)).area_px == 0
     assert staple([one, nothing], (8, 8)).area_px == 0
     assert staple([one], (8, 8)) is one
+
+
+@given(readers)
+def test_dice_equals_scikit_learn_s_f1(drawn: list[npt.NDArray[np.uint8]]) -> None:
+    one, other = drawn[0], drawn[-1]
+    expected = f1_score(one.ravel(), other.ravel(), zero_division=1.0)
+    assert dice(runs_of(one), runs_of(other)) == pytest.approx(expected)

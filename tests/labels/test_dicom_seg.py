@@ -89,7 +89,7 @@ def _mask(folder: Path) -> npt.NDArray[np.uint8]:
     return decode_siim(made.rle_full or "", SHAPE)
 
 
-@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 def test_a_segmentation_that_highdicom_wrote_comes_back_whole(tmp_path: Path, kind: str) -> None:
     _write(tmp_path / "ann" / "a.dcm", kind=kind)
     assert np.array_equal(_mask(tmp_path), MASK)

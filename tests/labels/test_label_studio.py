@@ -90,6 +90,13 @@ def test_two_readers_of_one_task_are_two_readings_and_a_user_s_entry_is_read(tmp
     assert "ann" not in repr(readings)
 
 
+def test_the_picture_may_have_another_name_in_the_task(tmp_path: Path) -> None:
+    path = _export(tmp_path, ("1.2.3", [_annotation(_brush())]))
+    path.write_text(path.read_text().replace('"image":', '"film":'))
+    ((reading,), _) = find_readings(path)
+    assert reading.radiograph == "1.2.3"
+
+
 def test_skipped_tasks_and_predictions_are_no_readings(tmp_path: Path) -> None:
     path = _export(tmp_path, ("1.2.3", [_annotation(_brush(), was_cancelled=True)]), ("1.2.4", []))
     content = json.loads(path.read_text())
