@@ -64,7 +64,7 @@ def _profile_options(function: Callable[..., None]) -> Callable[..., None]:
     "--score",
     "answer_key",
     metavar="KEY",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Score what was written against an answer key in the manner of MIDI-B (SQLite or JSON).",
 )
 @click.option(

@@ -170,5 +170,10 @@ def _count(text: str) -> int | None:
 
 
 def _date(text: str) -> date | None:
-    """Read a date that the de-identification has already checked."""
-    return date(int(text[:4]), int(text[4:6]), int(text[6:8])) if text else None
+    """Read a full date, None for another text: a partial date may stay, and any where dates are retained."""
+    if len(text) != len("yyyymmdd") or not text.isdecimal():
+        return None
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+    except ValueError:
+        return None

@@ -43,6 +43,20 @@ class Released:
     seconds: float
 
 
+class _UnfinishedStore(DicomStore):
+    """Objects of a run that is not done: all of them are thrown away if it is killed, so that none is synced."""
+
+    def path(self, key: str) -> UPath:
+        """Return where an object lies, or would lie."""
+        return self.root / f"{key}.dcm"
+
+    def put(self, content: bytes) -> str:
+        """Store an object and return its key, the SHA-256 of its bytes."""
+        key = hashlib.sha256(content).hexdigest()
+        (Path(str(self.root)) / f"{key}.dcm").write_bytes(content)
+        return key
+
+
 def release(
     source: Path,
     destination: Path,
@@ -81,10 +95,10 @@ def release(
     _require_apart(source, destination, secrets)
     cohort = Cohort(name="folder", role="finetune", radiographs=(str(source),))
     sources = list_sources(cohort, keyring)
-    _make_folder(destination)
     unfinished = destination / _UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    store = DicomStore(UPath(unfinished / "store"))
+    _make_folder(unfinished)
+    store = _UnfinishedStore(UPath(unfinished))
     journal = secrets / "journals" / f"folder-{_digest(destination)}.sqlite"
     _forget(journal)
     try:
@@ -97,6 +111,7 @@ def release(
             journal=journal,
             terms=terms,
         )
+        os.sync()  # once for all, before anything is shown
         for row in intake.instances:
             target = destination / f"{row['radiograph_id']}.dcm"
             Path(str(store.path(row["store_key"]))).replace(target)
@@ -143,13 +158,13 @@ def _require_apart(source: Path, destination: Path, secrets: Path) -> None:
         )
 
 
-def _make_folder(destination: Path) -> None:
+def _make_folder(unfinished: Path) -> None:
     try:
-        destination.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnusableInputError(
             expected="a folder to write to",
-            found=f"{destination} cannot be made ({error.strerror})",
+            found=f"{unfinished.parent} cannot be made ({error.strerror})",
             remedy="name a folder that may be written to",
         ) from None
 

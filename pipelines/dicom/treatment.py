@@ -21,7 +21,7 @@ from pipelines.dicom.encoding import Encoding
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import IMAGE_DATA, MAX_DEPTH, PIXEL_DATA, decoded, text_of
 from pipelines.dicom.treatment_pixels import shown_pixel_data
-from pipelines.dicom.treatment_values import Attribute, Treated
+from pipelines.dicom.treatment_values import CODE_MEANING, Attribute, Treated
 from pipelines.records import Reason, RejectedError
 
 AuditEntry: TypeAlias = tuple[str, str | None, str]
@@ -136,7 +136,7 @@ class Treatment:
         attribute = Attribute(tag, vr, _bytes_of(element))
         if tag in _NAMES:
             treated = Treated(self._name(tag, dataset).encode(), Action.KEYED)
-        elif rule is None and place.is_cleaned:
+        elif rule is None and (place.is_cleaned or tag == CODE_MEANING):
             treated = treatment_values.cleaned(
                 attribute, dataset, self.keyring, self.shift_days, self.options
             )
@@ -179,7 +179,8 @@ class Treatment:
         items = decoded(element, dataset).value or []
         stays = rule is None or rule.option in (Option.KEEP, Option.DESCEND) or rule.action is Action.KEYED
         if stays:
-            is_cleaned = place.is_cleaned or (rule is not None and rule.option is Option.DESCEND)
+            # references and content stay for a reason of their own: nothing else in them does
+            is_cleaned = place.is_cleaned or (rule is not None and rule.option is not Option.KEEP)
             treated = [self.apply(item, place.depth + 1, tag, is_cleaned=is_cleaned) for item in items]
             return self.encoding.sequence(tag, [b"".join(one[key] for key in sorted(one)) for one in treated])
         action = rule.action if rule is not None else Action.REMOVED

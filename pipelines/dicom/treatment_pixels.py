@@ -73,7 +73,11 @@ def _clean_native(value: bytes, dataset: Dataset, encoding: Encoding, *, is_sign
     if expected < len(value) and not _is_subsampled(dataset):
         value = value[:expected]
     stored, high = number_of(dataset, "BitsStored") or 0, number_of(dataset, "HighBit")
-    if allocated == _WORD_BITS > stored > 0 and high == stored - 1 and _fits_padding(dataset, stored):
+    if (
+        allocated == _WORD_BITS > stored > 0
+        and high == stored - 1
+        and _fits_padding(dataset, stored, is_signed=is_signed)
+    ):
         return _without_unused_bits(value, stored, encoding, is_signed=is_signed)
     return value
 
@@ -83,15 +87,16 @@ def _is_subsampled(dataset: Dataset) -> bool:
     return "422" in text_of(dataset, "PhotometricInterpretation")
 
 
-def _fits_padding(dataset: Dataset, stored: int) -> bool:
+def _fits_padding(dataset: Dataset, stored: int, *, is_signed: bool) -> bool:
     """Return whether no pixel padding value needs the bits above Bits Stored: some scanners write one there."""
     for tag in (0x00280120, 0x00280121):
         element = dataset.get_item(tag) if tag in dataset else None
         raw = getattr(element, "value", b"") or b""
         if isinstance(raw, bytes) and len(raw) >= 2:  # noqa: PLR2004 - one 16-bit value
             order = "<" if getattr(element, "is_little_endian", True) else ">"
-            (number,) = struct.unpack(f"{order}h", raw[:2])
-            if not -(1 << (stored - 1)) <= number < 1 << stored:
+            (number,) = struct.unpack(f"{order}{'h' if is_signed else 'H'}", raw[:2])
+            least, beyond = (-(1 << stored - 1), 1 << stored - 1) if is_signed else (0, 1 << stored)
+            if not least <= number < beyond:
                 return False
     return True
 

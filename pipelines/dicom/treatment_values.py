@@ -7,6 +7,7 @@ patients (`treatment`), and the making of single dates and words (`values`).
 from dataclasses import dataclass
 
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_is_retired
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -28,9 +29,13 @@ _CODING_UIDS = frozenset([0x0008010C, 0x00080117, 0x00080118])
 _KEPT_VRS = frozenset(
     ["AS", "AT", "CS", "DS", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "SV", "UL", "US", "UV"]
 )
-_CODE = frozenset([0x00080100, 0x00080102, 0x00080103, 0x00080104])
+CODE_MEANING = 0x00080104
+_CODE = frozenset([0x00080100, 0x00080102, 0x00080103, CODE_MEANING])
 # PS3.16 section 8: schemes whose meanings nobody in a hospital writes
-_PUBLISHED_SCHEMES = frozenset(["DCM", "SCT", "SRT", "SNM3", "LN", "UCUM", "RADLEX", "FMA", "I10", "NCIt"])
+_PUBLISHED_SCHEMES = frozenset(
+    """DCM SCT SRT SNM3 LN UCUM RADLEX FMA I9 I9C I10 I10P ICDO3 NCIt UMLS MDNS C4 CD2 BI ACR UBERON NEU PATHLEX
+    CTV3 HPC ISO3166_1 ISO639_1 RFC3066 ATC NDC RXNORM GTIN ITIS_TSN DCMUID""".split()  # noqa: SIM905 - words
+)
 _FREE_TEXT_VRS = frozenset(["LT", "ST", "UC", "UT"])
 _CLEANABLE_VRS = _FREE_TEXT_VRS | {"LO", "SH", "CS", "AE"}
 _NUMBERS = frozenset(["AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"])
@@ -103,7 +108,9 @@ def unlisted(attribute: Attribute, keyring: Keyring, shift_days: int, options: O
         if all(text in python_encoding for text in attribute.texts):
             treated = Treated(attribute.value)
     elif attribute.vr in _KEPT_VRS or attribute.tag in _TABLES_OF_NUMBERS:
-        treated = Treated(attribute.value)
+        # What a retired attribute says in words, no current rule has looked at
+        is_forgotten = attribute.vr in ("LO", "SH") and dictionary_is_retired(attribute.tag)
+        treated = _REMOVED if is_forgotten else Treated(attribute.value)
     elif attribute.vr in _FREE_TEXT_VRS and options.clean_descriptors:
         words = values.cleaned_description(" ".join(attribute.texts))
         treated = Treated(words.encode(), Action.CLEANED) if words else _REMOVED

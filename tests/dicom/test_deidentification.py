@@ -6,8 +6,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from pipelines.dicom.confidentiality_options import Options
 from pipelines.dicom.deidentification import METHOD, Deidentified, deidentify
 from pipelines.dicom.encoding import Encoding
+from pipelines.dicom.headers import describe
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import read
 
@@ -206,3 +208,82 @@ def test_the_same_key_gives_the_same_bytes_and_another_none_of_the_same_values(
 def test_releasing_twice_leaves_a_valid_file(make_dataset: MakeDataset) -> None:
     once = released(encoded(make_dataset())).content
     assert out(once).Modality == "DX"
+
+
+def test_meanings_stay_where_the_scheme_is_a_published_one(make_dataset: MakeDataset) -> None:
+    codes = [("SCT", "Doe"), ("99LOCAL", "Chest PA, Dr Doe"), ("99LOCAL", "Doe"), (None, "Doe")]
+    items = []
+    for scheme, meaning in codes:
+        item = code("1")
+        item.CodeMeaning = meaning
+        item.CodingSchemeDesignator = scheme
+        items.append(item)
+    dataset = out(encoded(make_dataset(ProcedureCodeSequence=Sequence(items))))
+    meanings = [item.CodeMeaning for item in dataset.ProcedureCodeSequence]
+    assert meanings == ["Doe", "Chest PA", "REMOVED", "REMOVED"]
+
+
+def test_nothing_but_references_stays_in_references(make_dataset: MakeDataset) -> None:
+    reference = Dataset()
+    reference.ReferencedSOPInstanceUID = "1.2.3.4.9"
+    reference.ImageComments = "Doe"
+    reference.LossyImageCompressionMethod = "DOE"
+    dataset = out(encoded(make_dataset(SourceImageSequence=Sequence([reference]))))
+    (item,) = dataset.SourceImageSequence
+    assert item.ReferencedSOPInstanceUID == KEYRING.key_of("radiograph", "1.2.3.4.9")
+    assert "Doe" not in str(item)
+    assert "DOE" not in str(item)
+
+
+def test_sex_and_age_stay_only_where_they_are_retained(make_dataset: MakeDataset) -> None:
+    source = encoded(make_dataset())
+    options = Options(retain_patient_characteristics=True)
+    after = pydicom.dcmread(BytesIO(deidentify(read(source), KEYRING, options).content))
+    assert (after.PatientSex, after.PatientAge) == ("F", "050Y")
+    assert after.PatientBirthDate == ""
+    assert [item.CodeValue for item in after.DeidentificationMethodCodeSequence][-1] == "113108"
+
+
+def test_dates_and_uids_stay_where_they_are_retained(make_dataset: MakeDataset) -> None:
+    source = encoded(make_dataset())
+    result = deidentify(read(source), KEYRING, Options(dates="full", retain_uids=True))
+    after = pydicom.dcmread(BytesIO(result.content))
+    assert after.StudyDate == "20180615"
+    assert after.LongitudinalTemporalInformationModified == "UNMODIFIED"
+    assert after.SOPInstanceUID == after.file_meta.MediaStorageSOPInstanceUID == "1.2.3.4.5"
+    assert result.radiograph_id == KEYRING.key_of("radiograph", "1.2.3.4.5")
+
+
+def test_private_attributes_known_to_be_safe_stay_with_their_creator_where_asked(
+    make_dataset: MakeDataset,
+) -> None:
+    dataset = make_dataset()
+    block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+    block.add_new(0x23, "DS", "1.25")
+    block.add_new(0x24, "LO", "Doe")  # a safe attribute, but not in its representation
+    block.add_new(0x25, "DS", "77")
+    dataset.private_block(0x0019, "DOE", create=True).add_new(0x23, "DS", "88")
+    source = encoded(dataset)
+    options = Options(retain_safe_private=True)
+    after = pydicom.dcmread(BytesIO(deidentify(read(source), KEYRING, options).content))
+    kept = {int(element.tag): str(element.value) for element in after if element.tag.is_private}
+    assert kept == {0x00190010: "GEMS_ACQU_01", 0x00191023: "1.25"}
+
+
+def test_bytes_after_the_last_row_are_cut(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset()
+    dataset.PixelData += b"Doe, Jane!"
+    after = out(encoded(dataset))
+    assert len(after.PixelData) == 48
+
+
+def test_a_padding_value_above_bits_stored_keeps_its_pixels(make_dataset: MakeDataset) -> None:
+    pixels = np.full((6, 4), 0xF830, "<u2")
+    after = out(encoded(make_dataset(pixels, PixelPaddingValue=0xF830)))
+    assert after.PixelData == pixels.tobytes()
+
+
+def test_a_partial_study_date_stays_as_coarse_and_has_no_day_in_the_table(make_dataset: MakeDataset) -> None:
+    result = released(encoded(make_dataset()).replace(b"20180615", b"2018    "))
+    assert int(pydicom.dcmread(BytesIO(result.content)).StudyDate[:4]) < 2018
+    assert describe(read(encoded(make_dataset())), result, KEYRING)["study_date"] is None

@@ -53,8 +53,8 @@ def token(number: int, vr: str) -> bytes:
         "AS": lambda: f"{100 + number % 900}M",
         # within less than the smallest shift, so that no moved date meets another token
         "DA": lambda: str(np.datetime64("1951-02-03") + number % 357).replace("-", ""),
-        "DT": lambda: f"19510203101112.{310000 + number}",
-        "TM": lambda: f"101112.{310000 + number}",
+        "DT": lambda: f"19510203101112.{300001 + 10 * number}",
+        "TM": lambda: f"101112.{300001 + 10 * number}",
         "UR": lambda: f"urn:tk{number:04d}qz",
         "PN": lambda: f"TK{number:04d}QZ^Ann",
     }
@@ -158,12 +158,16 @@ def _planted(
         number = next(numbers)
         inner = vr
         if vr == "SQ":
-            # what identifies inside it: a reference where the row keeps references, any text elsewhere
+            # what identifies inside it: a reference where the row keeps references, any text in all of them
             inner = "UI" if basic in ("U", "X/Z/U*") else "LO"
         planted = token(number, inner)
         torture.tokens[f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {vr}, {place}"] = planted
         if vr == "SQ":
-            item = writer.element(0x00081155 if inner == "UI" else 0x00080104, inner, planted)
+            number = next(numbers)
+            torture.tokens[f"meaning in {tag >> 16:04X},{tag & 0xFFFF:04X}, {place}"] = token(number, "LO")
+            item = writer.element(0x00080104, "LO", token(number, "LO"))
+            item += writer.element(0x00081155, "UI", planted) if inner == "UI" else b""
+            item = item if inner == "UI" else writer.element(0x00080100, "SH", planted) + item
             yield tag, writer.sequence(tag, item)
         else:
             yield tag, writer.element(tag, vr, planted)
