@@ -15,7 +15,7 @@ _PX = 64
 _LUNG_ROWS = slice(int(0.12 * _PX), int(0.75 * _PX))
 _MID_LUNG_ROWS = slice(int(0.25 * _PX), int(0.62 * _PX))
 # Where the heart's apex is: below the hila and above the domes of the diaphragm.
-_HEART_ROWS = slice(int(0.50 * _PX), int(0.68 * _PX))
+_HEART_ROWS = slice(int(0.45 * _PX), int(0.68 * _PX))
 _TOP_ROWS = slice(0, int(0.06 * _PX))
 _BOTTOM_ROWS = slice(int(0.78 * _PX), _PX)
 # Distances from the midline, as parts of the frame's width: mediastinum, heart, lung, and the rings in which the
@@ -45,7 +45,7 @@ class Framing:
         where the picture begins below the apices, lungs stand between bright walls.
     heart_side : float
         How much brighter the heart's rows are beside the midline on the right half of the picture than on
-        the left, as a part of the image's grey range. The patient's left stands on the right: 0.13 to 0.5.
+        the left, as a part of the image's grey range. The patient's left stands on the right: 0.05 to 0.5.
     bottom_brightness : float
         The brightest of the lungs' columns near the lower edge, 0 as dark as lung, 1 as bright as the
         brightest seventh of the image. An abdomen reaches 0.9 and more.
@@ -70,6 +70,17 @@ def measure_framing(image: NDArray[np.uint8]) -> Framing:
         heart_side=_heart_side(small, midline),
         bottom_brightness=_bottom_brightness(small, lungs),
     )
+
+
+def bottom_over_top(image: NDArray[np.uint8]) -> float:
+    """
+    Say how much brighter the lower edge is than the upper one between the arms, as a part of the grey range.
+
+    Below is the abdomen, above the neck with air on both sides: 0.3 to 0.9 on an upright chest.
+    """
+    small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
+    low, high = np.percentile(small, [15, 85])
+    return float(small[27:, 6:26].mean() - small[:5, 6:26].mean()) / max(float(high - low), 1.0)
 
 
 def _midline(rows: NDArray[np.float64]) -> float:
