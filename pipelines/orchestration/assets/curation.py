@@ -24,7 +24,8 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             asset=f"{name}/duplicates",
             group=GROUP,
             description="Pairs of radiographs that are copies of each other, and which one is kept.",
-            inputs=films,
+            # which copy is kept asks which are labelled
+            inputs=(*films, f"{name}/masks"),
             modules=("pipelines.curation.duplicates",),
             libraries=("numpy", "opencv-python-headless"),
             run=partial(_find_duplicates, cohort),
@@ -33,7 +34,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
         Stage(
             asset=f"{name}/image_quality",
             group=GROUP,
-            description="Radiographs that are blank, upside-down, inverted, cropped or not a frontal chest.",
+            description="Radiographs that are blank, turned, mirrored, inverted, cropped, lateral or no frontal chest.",
             inputs=films,
             modules=("pipelines.curation.image_quality",),
             libraries=("numpy", "opencv-python-headless"),
@@ -99,6 +100,7 @@ def _find_duplicates(cohort: Cohort, work: Work) -> Output:
         house.lake.read("instances", parts=[name]),
         house.lake.read("images", parts=[name]),
         shards=house.shards("images"),
+        labelled=set(house.lake.read("masks", parts=[name]).column("radiograph_id").to_pylist()),
     )
     duplicates = house.lake.write("duplicates", name, rows)
     return Output(
