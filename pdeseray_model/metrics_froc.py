@@ -78,19 +78,21 @@ def froc_curve(false: Values, hit: Values, findings: Values, radiographs: Values
 
 def froc_score(rate: Values, share: Values) -> Values:
     """Mean share of findings hit at `FALSE_MARKS`, read off straight lines between the curve's points: (B,)."""
-    wanted = np.asarray(FALSE_MARKS)
-    return np.array(
-        [
-            np.interp(wanted, *_last_of_each(xs, ys)).mean() if not np.isnan(ys[-1]) else np.nan
-            for xs, ys in zip(rate, share, strict=True)
-        ]
-    )
+    found = np.zeros(len(rate))
+    for wanted in FALSE_MARKS:
+        found += _read_off(rate, share, wanted)
+    return found / len(FALSE_MARKS)
 
 
-def _last_of_each(rate: Values, share: Values) -> tuple[Values, Values]:
-    """Keep, where several points share a false rate, the one that hits most: the last."""
-    last = np.append(np.diff(rate) > 0, [True])
-    return rate[last], share[last]
+def _read_off(rate: Values, share: Values, wanted: float) -> Values:
+    """Share at one false rate: (B,). Where several points share a rate the last, which hits most, stands."""
+    rows, last = np.arange(len(rate)), rate.shape[1] - 1
+    below = np.count_nonzero(rate <= wanted, axis=1) - 1
+    above = np.minimum(below + 1, last)
+    above = np.count_nonzero(rate <= rate[rows, above][:, None], axis=1) - 1
+    x0, x1, y0, y1 = rate[rows, below], rate[rows, above], share[rows, below], share[rows, above]
+    part = np.divide(wanted - x0, x1 - x0, out=np.zeros_like(x0), where=x1 > x0)
+    return y0 + part * (y1 - y0)
 
 
 def _highest_of_each(group: NDArray[np.int32], values: NDArray[np.uint8], groups_n: int) -> NDArray[np.uint8]:

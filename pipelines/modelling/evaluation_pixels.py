@@ -41,7 +41,6 @@ CANDIDATE_PROBABILITY = 0.1  # least probability of a pixel in a mark of the fre
 LEVEL_PROBABILITIES: Values = np.square(np.arange(LEVELS) / (LEVELS - 1))
 """The probability that each stored level stands for."""
 _CANDIDATE_LEVEL = int(np.ceil((LEVELS - 1) * np.sqrt(CANDIDATE_PROBABILITY)))
-_LARGEST = Gate(scope="largest_component")
 _BATCH = 16
 _THREADS = min(4, os.cpu_count() or 1)
 
@@ -68,8 +67,8 @@ class Measures:
         Pixels of each radiograph, as far as the masks agree.
     is_positive_call
         (N,) bool: the gate's decision on the predicted mask.
-    predicted_px, largest_px
-        (N,) pixels of the predicted mask, and of its largest component.
+    predicted_px
+        (N,) pixels of the predicted mask.
     surface_px, surface_mm
         (N, 3) HD95 and the normalised surface distance at 2 and at 5, in pixels of the evaluation's size and in
         millimetres; nan on radiographs without pneumothorax, and in mm where the spacing is unknown.
@@ -88,7 +87,6 @@ class Measures:
     counts: PixelCounts
     is_positive_call: Flags
     predicted_px: NDArray[np.int64]
-    largest_px: NDArray[np.int64]
     surface_px: Values
     surface_mm: Values
     max_probability: Values
@@ -149,6 +147,20 @@ def measure(
         return pixels.measured(batch, point.masks(values), levels, _highest(native), model_px)
 
     return pixels.all(of_batch, model_px)
+
+
+def largest_components(
+    rows: Sequence[Row], *, shards: Shards, point: OperatingPoint, evaluation_px: int = EVALUATION_PX
+) -> NDArray[np.int64]:
+    """Pixels of the largest component of each predicted mask: (N,)."""
+    from pipelines.lake.shards import ShardRef
+
+    refs, gate = [ShardRef(row["shard"], row["index"]) for row in rows], Gate(scope="largest_component")
+    parts = [
+        gate.measure(point.masks(resampled(shards.batch(refs[batch]), evaluation_px)))
+        for batch in _batches(len(refs))
+    ]
+    return np.concatenate(parts)
 
 
 def measure_reference(
@@ -245,7 +257,6 @@ class _Pixels:
             counts=counts,
             is_positive_call=self.point.gate.positive(predicted),
             predicted_px=area_px(predicted),
-            largest_px=_LARGEST.measure(predicted),
             surface_px=in_px,
             surface_mm=in_mm,
             max_probability=highest,

@@ -7,13 +7,20 @@ The paper's values are the headline everywhere; what is chosen here is a second 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pdeseray_model.metrics import Confusion, Flags, Gate, Values
-from pipelines.modelling.evaluation_pixels import LEVEL_PROBABILITIES, Measures, Shards, measure
+from pipelines.modelling.evaluation_pixels import (
+    LEVEL_PROBABILITIES,
+    Measures,
+    Shards,
+    largest_components,
+    measure,
+)
 from pipelines.modelling.evaluation_set import EvaluationSet, gathered
 from pipelines.modelling.operating_points import SELECTED, OperatingPoint
 from pipelines.modelling.predicting import EVALUATION_PX
@@ -21,7 +28,7 @@ from pipelines.modelling.training_sets import ids_by_part
 from pipelines.records import UnusableInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -106,7 +113,7 @@ def select(
     masks_objective: MasksObjective = "mdsc",
     calls_objective: CallsObjective = "f1",
 ) -> Selection:
-    """Choose the point that does best on a validation set; among equals the one tried first, the paper's before all.
+    """Choose the point that does best on a validation set; among equals the one nearest to the paper's.
 
     Parameters
     ----------
@@ -126,7 +133,12 @@ def select(
     truth = validation.has_pneumothorax
     point, masks_value = _best_rule(paper, measured, truth, evaluation_px, masks_objective)
     cut = measure(validation, rows, shards=shards, point=point, evaluation_px=evaluation_px)
-    areas = {"whole": cut.predicted_px, "largest_component": cut.largest_px}
+    areas = {
+        "whole": cut.predicted_px,
+        "largest_component": largest_components(
+            rows, shards=shards, point=point, evaluation_px=evaluation_px
+        ),
+    }
     best, calls_value = gate, -1.0
     for one in _gates(gate):
         calls = areas[one.scope] >= one.least_px((evaluation_px, evaluation_px))
@@ -188,22 +200,31 @@ def _best_rule(
     return best, highest
 
 
-def _rules(paper: OperatingPoint) -> Iterator[OperatingPoint]:
-    yield paper
-    for threshold in THRESHOLDS:
-        for seed in (one for one in THRESHOLDS if one >= threshold):
-            for area in SEED_AREAS:
-                if area or seed == threshold:
-                    yield dataclasses.replace(
-                        paper, threshold=threshold, seed_threshold=seed, seed_area_fraction=area
-                    )
+def _rules(paper: OperatingPoint) -> list[OperatingPoint]:
+    """Return every rule, nearest to the paper's first: on a plateau the choice stays close to it."""
+    rules = [
+        dataclasses.replace(paper, threshold=threshold, seed_threshold=seed, seed_area_fraction=area)
+        for threshold in THRESHOLDS
+        for seed in THRESHOLDS
+        for area in SEED_AREAS
+        if seed >= threshold and (area or seed == threshold)
+    ]
+
+    def distance(rule: OperatingPoint) -> tuple[float, float, float]:
+        return (
+            round(abs(rule.threshold - paper.threshold), 6),
+            round(rule.seed_threshold - rule.threshold, 6),
+            rule.seed_area_fraction,
+        )
+
+    return [paper, *sorted(rules, key=distance)]
 
 
-def _gates(paper: Gate) -> Iterator[Gate]:
-    yield paper
-    for area in GATE_AREAS:
-        yield Gate(area)
-        yield Gate(area, scope="largest_component")
+def _gates(paper: Gate) -> list[Gate]:
+    """Return every gate, nearest to the paper's first."""
+    by_distance = sorted(GATE_AREAS, key=lambda area: abs(math.log(area / paper.area_fraction)))
+    gates = [Gate(area, scope=scope) for area in by_distance for scope in ("whole", "largest_component")]
+    return [paper, *gates]
 
 
 def _level(probability: float) -> int:

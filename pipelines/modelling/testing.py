@@ -187,6 +187,15 @@ def assess_models(
     return found
 
 
+def measured_on_validation(
+    bench: Bench, validation: EvaluationSet, spec: ModelSpec, folder: Path
+) -> Measures:
+    """Predict a model's validation part with the weights in a run folder, and measure it at the paper's point."""
+    member = (spec, folder)
+    rows = _predicted(bench, spec.protocol, member, validation.radiograph_ids, {})
+    return _measured(bench, validation, rows, OperatingPoint(gate=bench.rules.gate))
+
+
 def _measured(bench: Bench, evaluated: EvaluationSet, rows: Sequence[Row], point: OperatingPoint) -> Measures:
     return measure(
         evaluated,

@@ -140,7 +140,7 @@ def model_row(spec: ModelSpec, trained: Trained, *, profile: str, data_version: 
         "fold": spec.test_fold if spec.test_fold is not None else spec.validation_fold,
         "parent_model_id": spec.parent,
         "parameters_n": result["parameters_n"],
-        "gmacs": _gmacs(result),
+        "gmacs": gmacs_of(trained.folder),
         "tuning": spec.tuning if spec.parent else None,
         "train_share": spec.train_share,
         "profile": profile,
@@ -155,10 +155,13 @@ def model_row(spec: ModelSpec, trained: Trained, *, profile: str, data_version: 
     }
 
 
-def _gmacs(description: dict[str, Any]) -> float:
-    """Return the multiply-adds of one image of the model's size, in billions."""
+def gmacs_of(folder: Path | None) -> float | None:
+    """Return the multiply-adds of one image of the size of the model in a run folder, in billions."""
     from pdeseray_model.config import NetworkConfig
     from pdeseray_model.networks import count_gmacs
 
+    if folder is None:
+        return None
+    description = json.loads((folder / "model.json").read_text("utf-8"))
     network = NetworkConfig.from_dict(description["network"])
     return round(count_gmacs(network, int(description["size_px"])), 3)

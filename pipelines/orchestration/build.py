@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines.orchestration.assets import stages_of
-from pipelines.orchestration.checks import checks_of
+from pipelines.orchestration.checks import checks_of, forgetting_check
 from pipelines.orchestration.jobs import jobs, selections
 from pipelines.orchestration.resources import HOUSE, House, house_resource
 from pipelines.orchestration.schedules import nightly_schedule
@@ -32,7 +32,10 @@ def build_definitions(
     nightly = selections(house, stages)["nightly"]
     return dg.Definitions(
         assets=[asset_of(stage) for stage in stages],
-        asset_checks=[check for cohort in house.settings.cohorts.values() for check in checks_of(cohort)],
+        asset_checks=[
+            *(check for cohort in house.settings.cohorts.values() for check in checks_of(cohort)),
+            *(forgetting_check(cohort) for cohort in house.settings.of_role("finetune")),
+        ],
         jobs=jobs(house, stages),
         schedules=[nightly_schedule(house, stages, nightly)],
         sensors=[new_files_sensor(house, stages, nightly), failure_sensor()],

@@ -153,3 +153,30 @@ def checks_of(cohort: Cohort) -> list[dg.AssetChecksDefinition]:
         )
 
     return [nothing_is_lost, leakage]
+
+
+def forgetting_check(cohort: Cohort) -> dg.AssetChecksDefinition:
+    """Return the check that bounds what fine-tuning forgot of the pretraining cohort."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey(["evaluation", cohort.name]),
+        name="forgetting",
+        description="Dice over positives lost on the pretraining cohort's test set stays within the bound.",
+        required_resource_keys={HOUSE},
+    )
+    def forgetting(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        house: House = getattr(context.resources, HOUSE)
+        bound = house.settings.evaluation.forgetting_bound
+        rows = [
+            row
+            for row in house.lake.read("comparisons", parts=[f"evaluation.{cohort.name}"]).to_pylist()
+            if row["metric"] == "dice_positives" and row["test_set"] != cohort.name
+        ]
+        return dg.AssetCheckResult(
+            # the interval's lower end: what may have been lost, not only what was
+            passed=all(row["ci_low"] >= -bound for row in rows),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"bound": bound, **{row["test_set"]: row["sentence"] for row in rows}},
+        )
+
+    return forgetting

@@ -4,7 +4,15 @@
 """
 
 from pipelines.lineage.stages import Stage
-from pipelines.orchestration.assets import curation, evaluation, intake, labels, training, warehouse
+from pipelines.orchestration.assets import (
+    curation,
+    evaluation,
+    intake,
+    labels,
+    promotion,
+    training,
+    warehouse,
+)
 from pipelines.orchestration.resources import House, Work
 
 __all__ = ["stages_of"]
@@ -22,6 +30,8 @@ def stages_of(house: House) -> list[Stage[Work]]:
         stages += training.stages(house, cohort)
     for cohort in cohorts:
         stages.append(evaluation.stage(house, cohort))
+        deciding = promotion.stage(house, cohort)
+        stages += [deciding] if deciding else []
     stages.append(evaluation.report(house, [one.asset for one in stages]))
     stages.append(warehouse.stage(house, [one.asset for one in stages]))
     return stages
