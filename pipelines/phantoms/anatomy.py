@@ -73,9 +73,9 @@ def draw_anatomy(rng: np.random.Generator, *, is_female: bool) -> Anatomy:
         heart=float(np.clip(rng.normal(1.0, 0.11), 0.78, 1.4)),
         knob=float(np.clip(rng.normal(1.0, 0.3), 0.3, 1.8)),
         dome_rise=(float(rng.normal(0.035, 0.02)), float(rng.normal(0.0, 0.02))),
-        rib_pitch=float(rng.normal(0.098, 0.004)),
+        rib_pitch=float(rng.normal(0.104, 0.004)),
         rib_slope=float(np.clip(rng.normal(1.0, 0.18), 0.55, 1.5)),
-        rib_width=float(np.clip(rng.normal(0.021, 0.002), 0.016, 0.027)),
+        rib_width=float(np.clip(rng.normal(0.024, 0.002), 0.019, 0.030)),
         bone=float(np.clip(rng.normal(1.0, 0.2), 0.5, 1.5)),
         bend=float(rng.normal(0.0, 0.018)),
         breast=float(np.clip(rng.normal(1.0, 0.4), 0.3, 2.0)) if is_female else 0.0,
@@ -94,17 +94,17 @@ def draw_pose(rng: np.random.Generator, view: View, *, large: float = 0.0) -> Po
         degrees=float(np.clip(rng.normal(0, 2.4 if supine else 1.3), -7, 7)) * (1 - 0.6 * large),
         shift=(
             float(np.clip(rng.normal(0, 0.012), -0.04, 0.04)) * (1 - large),
-            float(np.clip(rng.normal(0, 0.012), -0.03, 0.04)) * (1 - large),
+            float(np.clip(rng.normal(0, 0.017), -0.035, 0.045)) * (1 - large),
         ),
-        zoom=float(np.clip(rng.normal(1.0, 0.025), 0.92, 1.08)) * (1 - large) + 1.22 * large,
+        zoom=float(np.clip(rng.normal(1.0, 0.035), 0.91, 1.09)) * (1 - large) + 1.22 * large,
         shrug=float(rng.normal(0.05 if supine else 0.0, 0.05)),
     )
 
 
 def frame_of(anatomy: Anatomy, pose: Pose, rows: int, columns: int) -> Frame:
     """Return where the anatomy lands on a film of the given size: the chest fills it as a radiographer frames it."""
-    across = 0.415 * columns * anatomy.width * pose.zoom
-    down = min(0.60 * rows, 0.78 * columns) * anatomy.height * pose.zoom
+    across = 0.455 * columns * anatomy.width * pose.zoom
+    down = min(0.615 * rows, 0.80 * columns) * anatomy.height * pose.zoom
     centre = np.array([columns * (0.5 + pose.shift[0]), rows * (0.44 + pose.shift[1])])
     angle = np.deg2rad(pose.degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -114,14 +114,14 @@ def frame_of(anatomy: Anatomy, pose: Pose, rows: int, columns: int) -> Frame:
 
 _WALL = np.array(
     [
-        [0.15, 0.20], [0.175, 0.09], [0.25, 0.025], [0.37, 0.0], [0.50, 0.018], [0.64, 0.085], [0.765, 0.21],
-        [0.85, 0.375], [0.90, 0.555], [0.925, 0.73], [0.93, 0.89], [0.92, 1.01],
+        [0.12, 0.22], [0.165, 0.09], [0.25, 0.022], [0.37, 0.0], [0.50, 0.020], [0.635, 0.088], [0.745, 0.205],
+        [0.825, 0.36], [0.885, 0.54], [0.925, 0.72], [0.945, 0.90], [0.935, 1.06],
     ]
 )  # fmt: skip
 """Inner chest wall from the mediastinum over the apex down to the costophrenic angle."""
 
 _DOME = np.array(
-    [[0.92, 1.02], [0.88, 0.975], [0.78, 0.925], [0.62, 0.885], [0.45, 0.875], [0.28, 0.90], [0.07, 0.96]]
+    [[0.93, 1.07], [0.89, 1.00], [0.79, 0.935], [0.63, 0.885], [0.46, 0.868], [0.28, 0.885], [0.06, 0.95]]
 )
 """Diaphragm from the costophrenic angle to the midline."""
 
@@ -172,14 +172,15 @@ def mediastinum(scene: Scene) -> Points:
     broad = 1.12 if pose.view == "AP" else 1.0
     low = 0.6 * pose.inspiration
     right = np.array(
-        [[-0.15 * broad, -0.35], [-0.14 * broad, 0.0], [-0.145 * broad, 0.2], [-0.15 * broad, 0.36], [-0.17, 0.47],
-         [-0.165 - 0.085 * heart, 0.62 + low], [-0.165 - 0.10 * heart, 0.74 + low], [-0.20, 0.89 + low], [-0.16, 1.1]]
+        [[-0.17 * broad, -0.35], [-0.14 * broad, -0.08], [-0.125 * broad, 0.08], [-0.135 * broad, 0.24],
+         [-0.15 * broad, 0.36], [-0.165, 0.46], [-0.15 - 0.095 * heart, 0.58 + low],
+         [-0.15 - 0.145 * heart, 0.70 + low], [-0.15 - 0.125 * heart, 0.82 + low], [-0.20, 0.93 + low], [-0.16, 1.1]]
     )  # fmt: skip
     left = np.array(
-        [[0.15 * broad, -0.35], [0.135 * broad, 0.0], [0.14 * broad, 0.16], [0.16 + 0.065 * knob, 0.245],
-         [0.16 + 0.055 * knob, 0.31], [0.18, 0.37], [0.235, 0.435], [0.18 + 0.10 * heart, 0.53 + low],
-         [0.20 + 0.24 * heart, 0.68 + low], [0.20 + 0.34 * heart, 0.81 + low], [0.20 + 0.32 * heart, 0.90 + low],
-         [0.30, 1.1]]
+        [[0.17 * broad, -0.35], [0.14 * broad, -0.08], [0.125 * broad, 0.08], [0.13 * broad + 0.02 * knob, 0.18],
+         [0.16 + 0.06 * knob, 0.25], [0.16 + 0.05 * knob, 0.315], [0.19, 0.375], [0.225, 0.44],
+         [0.17 + 0.10 * heart, 0.51 + low], [0.18 + 0.22 * heart, 0.61 + low], [0.18 + 0.335 * heart, 0.73 + low],
+         [0.18 + 0.40 * heart, 0.84 + low], [0.19 + 0.37 * heart, 0.92 + low], [0.33, 1.1]]
     )  # fmt: skip
     outline = np.vstack([smooth(right), smooth(left)[::-1]])
     moves = np.clip((outline[:, 1] + 0.1) / 0.4, 0, 1)
@@ -193,14 +194,15 @@ def body(scene: Scene) -> Points:
     fat = 0.10 * (anatomy.stoutness - 1.0)
     raised = pose.shrug
     side = np.array(
-        [[0.34 + 0.3 * fat, -0.6], [0.33 + 0.3 * fat, -0.28], [0.42 + 0.3 * fat, -0.155 - raised],
-         [0.66, -0.10 - raised], [0.98 + fat, -0.06 - raised], [1.28 + fat, 0.04 - raised],
-         [1.5 + fat, 0.25], [1.62 + fat, 0.7], [1.7 + fat, 1.1]]
+        [[0.33 + 0.3 * fat, -0.6], [0.33 + 0.3 * fat, -0.36], [0.42 + 0.3 * fat, -0.235 - 0.5 * raised],
+         [0.62, -0.165 - raised], [0.90 + 0.5 * fat, -0.105 - raised], [1.18 + fat, -0.03 - raised],
+         [1.42 + fat, 0.12 - 0.5 * raised], [1.68 + fat, 0.42], [1.9 + fat, 0.8], [2.0 + fat, 1.1]]
     )  # fmt: skip
-    inner_arm = np.array([[1.40 + fat, 1.1], [1.34 + fat, 0.78], [1.22 + fat, 0.60]])
+    inner_arm = np.array([[1.62 + fat, 1.1], [1.45 + fat, 0.80], [1.27 + fat, 0.58]])
     trunk = np.array(
-        [[1.15 + fat, 0.62], [1.13 + fat, 0.8], [1.11 + 1.1 * fat, 1.1], [1.10 + 1.3 * fat, 1.9]]
-    )
+        [[1.19 + fat, 0.56], [1.15 + fat, 0.70], [1.135 + 1.05 * fat, 0.9], [1.125 + 1.2 * fat, 1.2],
+         [1.11 + 1.3 * fat, 1.9]]
+    )  # fmt: skip
     half = np.vstack([smooth(side), smooth(inner_arm), smooth(trunk)])
     return np.vstack([half, half[::-1] * np.array([-1.0, 1.0])])
 

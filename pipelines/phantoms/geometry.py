@@ -48,6 +48,14 @@ class Frame:
         matrix[:, 2] += 0.5 * scale - 0.5
         return Frame(rows, columns, matrix)
 
+    def coordinates(self) -> tuple[Layer, Layer]:
+        """Return the anatomical x and y of each pixel, each (rows, columns)."""
+        back = cv2.invertAffineTransform(self.matrix)
+        column = np.arange(self.columns, dtype=np.float32)[None, :]
+        row = np.arange(self.rows, dtype=np.float32)[:, None]
+        (a, b, c), (d, e, f) = back.astype(np.float32)
+        return a * column + b * row + c, d * column + e * row + f
+
     @property
     def unit_px(self) -> float:
         """Pixels per anatomical x unit, for widths."""

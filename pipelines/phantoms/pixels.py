@@ -118,19 +118,25 @@ def _pleura(rng: np.random.Generator, air: Air, scene: Scene) -> Layer:
 
 
 def _detect(rng: np.random.Generator, density: Layer) -> Layer:
-    """Return the image: scatter, unsharpness, quantum noise, then the detector's S-shaped curve."""
+    """Return the image: scatter, unsharpness, quantum noise, the detector's curve, the maker's enhancement."""
     rows, columns = density.shape
+    side = max(rows, columns)
     scatter = np.float32(rng.uniform(0.08, 0.2))
-    density = density * (1 - scatter) + blurred(density, 0.06 * max(rows, columns)) * scatter
+    density = density * (1 - scatter) + blurred(density, 0.06 * side) * scatter
+    # makers raise detail over coarse shades, each to its taste; screen and film do not
+    detail = np.float32(rng.choice([0.0, rng.uniform(0.15, 0.7)]))
+    density += (density - blurred(density, 0.018 * side)) * detail
     grain = np.float32(rng.uniform(0.004, 0.012))
     noise = _noise_piece(rng, rows, columns)
     density += noise * (grain * np.exp(np.minimum(density, 2) * np.float32(0.8)))
-    middle = np.float32(rng.normal(0.62, 0.05))
-    contrast = np.float32(np.clip(rng.normal(3.9, 0.45), 2.9, 5.2))
+    middle = np.float32(rng.normal(0.60, 0.05))
+    contrast = np.float32(np.clip(rng.normal(3.6, 0.5), 2.5, 4.9))
     image: Layer = 1 / (1 + np.exp(-contrast * (density - middle)))
-    black = np.float32(1 / (1 + np.exp(contrast * middle)))
-    white = np.float32(rng.uniform(0.93, 0.985))
-    return np.asarray(np.clip((image - black) / (white - black), 0, 1), dtype=np.float32)
+    # open air is black; the brightest soft tissue is nearly white
+    air, white = (np.float32(1 / (1 + np.exp(-contrast * (one - middle)))) for one in (0.02, rng.uniform(1.25, 1.6)))
+    image = np.clip((image - air) / (white - air), 0, 1)
+    toe = np.float32(rng.uniform(0.85, 1.2))
+    return np.asarray(np.power(image, toe), dtype=np.float32)
 
 
 @cache

@@ -109,7 +109,7 @@ def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) ->
     if finding.form == "basal":
         stroke(edge, frame.pixels(dome(scene, side)[:40]), 1)
     depth = distance_from(edge, exact=True) / np.float32(frame.unit_px)
-    x, y = _anatomical(frame)
+    x, y = frame.coordinates()
     gather = float(np.exp(rng.normal(0, 0.25))) * (1 + 3 * np.exp(-finding.area_percent / 0.25))
     if finding.form == "apical":
         weighted = depth + np.float32(0.9 * gather) * np.square(np.maximum(y, 0))
@@ -125,14 +125,6 @@ def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) ->
         weighted = depth + np.float32(0.05) * np.square(y)
     bumps = wobble(rng, frame.rows, frame.columns, cells=7)
     return weighted * (1 + np.float32(0.09) * np.clip(bumps, -2, 2))
-
-
-def _anatomical(frame: Frame) -> tuple[Layer, Layer]:
-    back = cv2.invertAffineTransform(frame.matrix)
-    column = np.arange(frame.columns, dtype=np.float32)[None, :]
-    row = np.arange(frame.rows, dtype=np.float32)[:, None]
-    (a, b, c), (d, e, f) = back.astype(np.float32)
-    return a * column + b * row + c, d * column + e * row + f
 
 
 def _at(values: Layer, frame: Frame) -> Layer:

@@ -27,12 +27,13 @@ def bones(scene: Scene) -> Layer:
     posterior, anterior, clavicles, scapulae = (blank(frame) for _ in range(4))
     for side in SIDES:
         for back, front in ribs(scene, side):
-            _bone(posterior, frame, back, anatomy.rib_width)
-            _bone(anterior, frame, front, anatomy.rib_width * np.linspace(1.05, 1.35, len(front)), edge=60)
+            _bone(posterior, frame, back, anatomy.rib_width * _tapered(len(back), at_end=True))
+            widths = np.linspace(1.05, 1.35, len(front)) * _tapered(len(front), at_end=False)
+            _bone(anterior, frame, front, anatomy.rib_width * widths, edge=60)
         _bone(clavicles, frame, *_clavicle(scene, side))
         _scapula(scapulae, scene, side)
-    total = layer(posterior, 0.6) * 0.125 + layer(anterior, 0.9) * 0.09
-    total += layer(clavicles, 0.7) * 0.17 + layer(scapulae, 0.8) * 0.14
+    total = layer(posterior, 0.7) * 0.135 + layer(anterior, 1.2) * 0.072
+    total += layer(clavicles, 0.8) * 0.17 + layer(scapulae, 1.0) * 0.13
     total *= bright
     total += spine(scene) * (0.5 + 0.5 * bright)
     return total
@@ -79,8 +80,8 @@ def spine(scene: Scene) -> Layer:
             oval = _oval(x + sign * half * 0.62, top + pitch * 0.38, 0.022, 0.022)
             fill(detail, frame.pixels(oval), 85)
         fill(detail, frame.pixels(_oval(x, top + pitch * 0.75, 0.017, 0.036)), 120)
-    strength = np.float32(0.11 if scene.pose.view == "PA" else 0.09)
-    return layer(column, 3.0) * strength + layer(detail, 0.9) * np.float32(0.09)
+    strength = np.float32(0.085 if scene.pose.view == "PA" else 0.07)
+    return layer(column, 4.5) * strength + layer(detail, 1.0) * np.float32(0.085)
 
 
 def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarray, edge: int = 120) -> None:
@@ -91,6 +92,12 @@ def _bone(drawing: Coverage, frame: Frame, axis: Points, half: float | np.ndarra
     stroke(one, outline[:n], _CORTEX_PX, 135 + edge)
     stroke(one, outline[n:], _CORTEX_PX, 135 + edge * 3 // 4)
     np.maximum(drawing, one, out=drawing)
+
+
+def _tapered(n: int, *, at_end: bool) -> np.ndarray:
+    """Return the share of a rib's width along it: where it turns around the chest it is seen from its edge."""
+    shares = np.minimum(1, 0.25 + np.arange(n) / 7)
+    return shares[::-1] if at_end else shares
 
 
 def _clavicle(scene: Scene, side: int) -> tuple[Points, np.ndarray]:
@@ -113,20 +120,20 @@ def _scapula(drawing: Coverage, scene: Scene, side: int) -> None:
     out = 0.0 if pose.view == "PA" else -0.17
     lift = pose.shrug
     blade = np.array(
-        [[0.93, 0.10 - lift], [0.96, 0.28], [1.02, 0.47], [1.09, 0.60], [1.14, 0.56], [1.17, 0.40], [1.2, 0.22],
-         [1.18, 0.12 - lift], [1.05, 0.07 - lift]]
+        [[0.84, 0.10 - lift], [0.85, 0.26], [0.91, 0.44], [1.00, 0.58], [1.06, 0.55], [1.11, 0.40], [1.16, 0.24],
+         [1.17, 0.12 - lift], [1.0, 0.05 - lift]]
     )  # fmt: skip
     blade[:, 0] = side * (blade[:, 0] + out)
     outline = frame.pixels(smooth(blade, closed=True))
-    fill(drawing, outline, 70)
-    stroke(drawing, outline, 1.4, 190)
-    ridge = np.array([[0.96, 0.21 - lift], [1.08, 0.13 - lift], [1.24, 0.06 - lift]])
+    fill(drawing, outline, 80)
+    stroke(drawing, outline, 1.4, 165)
+    ridge = np.array([[0.88, 0.20 - lift], [1.04, 0.12 - lift], [1.24, 0.03 - lift]])
     ridge[:, 0] = side * (ridge[:, 0] + out)
-    stroke(drawing, frame.pixels(smooth(ridge)), 5, 130)
+    stroke(drawing, frame.pixels(smooth(ridge)), 0.022 * frame.unit_px, 125)
     head = frame.pixels(_oval(side * (1.28 + 0.3 * out), 0.16 - lift, 0.10, 0.085))
     fill(drawing, head, 120)
     stroke(drawing, head, 1.5, 200)
-    humerus = np.array([[1.29, 0.2 - lift], [1.36, 0.45], [1.43, 0.8]])
+    humerus = np.array([[1.30, 0.18 - lift], [1.50, 0.42], [1.76, 0.8]])
     humerus[:, 0] = side * (humerus[:, 0] + 0.3 * out)
     shaft = frame.pixels(band(smooth(humerus), 0.055))
     fill(drawing, shaft, 120)

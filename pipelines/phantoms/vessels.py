@@ -13,7 +13,7 @@ _LOWER_WIDTH, _UPPER_WIDTH = 0.019, 0.0145
 """Widths of the main vessels in x units, 3 to 4 mm: gravity fills the lower ones."""
 _SIDE_TWIGS = 0.6
 """Share of branches with a twig from their middle."""
-_HILUM_SPREAD = np.array([0.012, 0.045])
+_HILUM_SPREAD = np.array([0.018, 0.055])
 """Vessels leave the hilum along its height, not from one point."""
 _UNITS_TO_HEIGHT = 0.69
 """Height of one x unit in y units: vessels are grown in equal units so that angles mean angles."""
@@ -35,13 +35,14 @@ def markings(scene: Scene, shrinkage: dict[int, float]) -> tuple[Layer, Layer]:
         branches = sorted(_tree(rng, root, side), key=lambda branch: branch[1])
         for curve, width in branches:
             drawn = root + (curve - root) * shrinkage[side]
-            stroke(drawing, frame.pixels(drawn), width * frame.unit_px, round(min(230.0, 70 + 9000 * width)))
+            faded = float(np.exp(-np.square(np.linalg.norm(curve[-1] - root) / 0.75)))
+            stroke(drawing, frame.pixels(drawn), width * frame.unit_px, round(min(225.0, 40 + 9600 * width) * (0.45 + 0.55 * faded)))
         for _ in range(5):
-            centre = root + rng.normal(0, [0.03, 0.045])
+            centre = root + rng.normal(0, [0.035, 0.06])
             fill(hila, frame.pixels(_blob(rng, centre)), 130)
-    strength = np.float32(0.20 * anatomy.markings)
-    vessels = layer(drawing, 0.7) * strength + layer(hila, 5.0) * np.float32(0.22)
-    return vessels, _net(rng, frame) * np.float32(0.045 * anatomy.markings)
+    strength = np.float32(0.21 * anatomy.markings)
+    vessels = layer(drawing, 1.0) * strength + layer(hila, 6.0) * np.float32(0.24)
+    return vessels, _net(rng, frame) * np.float32(0.036 * anatomy.markings)
 
 
 def _tree(rng: np.random.Generator, root: Points, side: int) -> list[tuple[Points, float]]:
