@@ -5,6 +5,7 @@ image right. Here are shapes only: what they absorb stands in ``tissues``, ``ske
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ class Anatomy:
     breast: float
     markings: float
     vessel_seed: int
+    shape_seed: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def draw_anatomy(rng: np.random.Generator, *, is_female: bool) -> Anatomy:
         breast=float(np.clip(rng.normal(1.0, 0.4), 0.3, 2.0)) if is_female else 0.0,
         markings=float(np.clip(rng.normal(1.0, 0.18), 0.65, 1.5)),
         vessel_seed=int(rng.integers(2**31)),
+        shape_seed=int(rng.integers(2**31)),
     )
 
 
@@ -112,6 +115,8 @@ def frame_of(anatomy: Anatomy, pose: Pose, rows: int, columns: int) -> Frame:
     return Frame(rows, columns, np.column_stack([linear, centre - linear @ np.array([0.0, 0.5])]))
 
 
+_IRREGULARITY = np.array([0.012, 0.008])
+"""Spread of an outline's points between patients, in x and y units: a few mm."""
 _WALL = np.array(
     [
         [0.12, 0.22], [0.165, 0.09], [0.25, 0.022], [0.37, 0.0], [0.50, 0.020], [0.635, 0.088], [0.745, 0.205],
@@ -129,7 +134,7 @@ _DOME = np.array(
 def wall(scene: Scene, side: int) -> Points:
     """Return the inner chest wall of one side, apex to costophrenic angle."""
     anatomy, pose = scene.anatomy, scene.pose
-    curve = _WALL.copy()
+    curve = _WALL + _irregular(anatomy, side, _WALL.shape)
     swell = 0.03 * pose.tension if side == pose.tension_side else 0.0
     curve[4:, 0] *= 1.0 + swell
     curve[-3:, 1] += _diaphragm_drop(anatomy, pose, side) * np.array([0.35, 0.7, 1.0])
@@ -141,7 +146,7 @@ def wall(scene: Scene, side: int) -> Points:
 def dome(scene: Scene, side: int) -> Points:
     """Return the diaphragm of one side, costophrenic angle to midline."""
     anatomy, pose = scene.anatomy, scene.pose
-    curve = _DOME.copy()
+    curve = _DOME + _irregular(anatomy, 3 * side, _DOME.shape)
     drop = _diaphragm_drop(anatomy, pose, side)
     curve[:, 1] += drop
     if side == pose.tension_side:  # the dome is pushed flat
@@ -182,6 +187,8 @@ def mediastinum(scene: Scene) -> Points:
          [0.17 + 0.10 * heart, 0.51 + low], [0.18 + 0.22 * heart, 0.61 + low], [0.18 + 0.335 * heart, 0.73 + low],
          [0.18 + 0.40 * heart, 0.84 + low], [0.19 + 0.37 * heart, 0.92 + low], [0.33, 1.1]]
     )  # fmt: skip
+    right += _irregular(anatomy, 5, right.shape)
+    left += _irregular(anatomy, 7, left.shape)
     outline = np.vstack([smooth(right), smooth(left)[::-1]])
     moves = np.clip((outline[:, 1] + 0.1) / 0.4, 0, 1)
     outline[:, 0] += spine_x(anatomy, outline[:, 1]) + mediastinal_shift(pose) * moves
@@ -215,6 +222,15 @@ def spine_x(anatomy: Anatomy, y: float | np.ndarray) -> np.ndarray:
 def mediastinal_shift(pose: Pose) -> float:
     """Return how far a tension pneumothorax pushes the mediastinum to the other side."""
     return -0.16 * pose.tension * pose.tension_side
+
+
+@lru_cache(maxsize=64)
+def _irregular(anatomy: Anatomy, part: int, shape: tuple[int, int]) -> Points:
+    """Return by how much a patient's outline differs from the ordinary one, at each of its points."""
+    rng = np.random.default_rng([anatomy.shape_seed, part + 10])
+    steps = rng.normal(0, 1, shape)
+    swaying = (steps + np.roll(steps, 1, axis=0) + np.roll(steps, -1, axis=0)) / np.sqrt(3)
+    return np.asarray(swaying * _IRREGULARITY, dtype=np.float64)
 
 
 def _diaphragm_drop(anatomy: Anatomy, pose: Pose, side: int) -> float:

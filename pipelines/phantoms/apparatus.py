@@ -1,4 +1,4 @@
-"""What is on a film and is not the patient: tubes, lines, drains, leads, skin folds, side marker, shutters."""
+"""What is on a film and is not the patient: tubes, lines, drains, leads, side marker, shutters."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,6 @@ from pipelines.phantoms.geometry import (
     Layer,
     Points,
     blank,
-    distance_from,
-    fill,
     layer,
     smooth,
     stroke,
@@ -72,35 +70,6 @@ def devices(rng: np.random.Generator, what: Apparatus, scene: Scene) -> Layer | 
     for _ in range(what.leads_n):
         _lead(rng, (faint, dense), frame)
     return layer(faint, 0.7) * np.float32(0.30) + layer(dense, 0.6) * np.float32(0.45)
-
-
-def skin_fold(rng: np.random.Generator, scene: Scene, side: int) -> Layer:
-    """Return (H, W): a fold of skin over the lung: dense at a sharp inner edge, fading outward, no line."""
-    frame = scene.frame
-    path = wall(scene, side)[24:78].copy()
-    path[:, 0] -= side * rng.uniform(0.10, 0.30) * np.linspace(0.8, 1.2, len(path))
-    path[:, 0] += rng.normal(0, 0.01)
-    inner = frame.pixels(path)
-    outer = frame.pixels(path + np.array([side * 0.25, 0.0]))
-    flap = fill(blank(frame), np.vstack([inner, outer[::-1]]))
-    away = distance_from(stroke(blank(frame), inner, 1)) / np.float32(frame.unit_px)
-    fade: Layer = np.exp(-away / np.float32(rng.uniform(0.05, 0.10)))
-    return layer(flap, 1.0) * fade * np.float32(rng.uniform(0.06, 0.11))
-
-
-def bulla(rng: np.random.Generator, frame: Frame, side: int) -> tuple[Layer, Layer]:
-    """Return a bulla's lucent disc and its hairline wall, each (H, W) 0 to 1."""
-    centre = np.array([side * rng.uniform(0.42, 0.66), rng.uniform(0.10, 0.36)])
-    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    radius = rng.uniform(0.08, 0.15) * (1 + 0.08 * rng.standard_normal(20))
-    outline = frame.pixels(
-        smooth(
-            centre + np.stack([np.cos(angle) * radius, np.sin(angle) * radius * 0.75], axis=1), closed=True
-        )
-    )
-    disc = fill(blank(frame), outline)
-    hairline = stroke(blank(frame), np.vstack([outline, outline[:1]]), 1.0)
-    return layer(disc, 1.2), layer(hairline, 0.5)
 
 
 def mark_side(image: Layer, rng: np.random.Generator) -> None:

@@ -1,7 +1,7 @@
 """Many small films on one picture, without and with their masks: to look at what the phantoms look like.
 
-``python -m pipelines.phantoms.contact_sheet siim --seed 1 --n 24 --out FOLDER`` writes ``siim.png`` and
-``siim_masks.png``. Every second film is a positive one, so that there is something to look for.
+``python -m pipelines.phantoms.contact_sheet siim --seed 1 --n 24 --out FOLDER`` writes
+``phantoms_siim.jpg`` and ``phantoms_siim_masks.jpg``. Every second film is a positive one, so that there is something to look for.
 """
 
 import argparse
@@ -85,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     grey, outlined = contact_sheet(chosen.kind, seed=chosen.seed, n=chosen.n, side_px=chosen.side)
     for name, picture in ((chosen.kind, grey), (f"{chosen.kind}_masks", outlined)):
-        cv2.imwrite(str(chosen.out / f"{name}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        path = chosen.out / f"phantoms_{name}.jpg"
+        if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 85]):
+            raise OSError(f"{path} could not be written")
 
 
 if __name__ == "__main__":

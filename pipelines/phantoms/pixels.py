@@ -111,9 +111,9 @@ def _pose(rng: np.random.Generator, view: View, findings: tuple[Finding, ...]) -
 def _pleura(rng: np.random.Generator, air: Air, scene: Scene) -> Layer:
     """Return what the visceral pleura absorbs: 2 to 4 px wide on a 1,024 px film, fading in places."""
     frame = scene.frame
-    line = pleural_line(air, scene, frame.unit_px / ORDINARY_UNIT_PX * rng.uniform(1.3, 2.1))
+    line = pleural_line(air, scene, frame.unit_px / ORDINARY_UNIT_PX * rng.uniform(1.6, 2.5))
     fading = np.clip(0.8 + 0.25 * wobble(rng, frame.rows, frame.columns, cells=6), 0.3, 1.1)
-    strength = np.float32(rng.uniform(0.11, 0.19))
+    strength = np.float32(rng.uniform(0.18, 0.28))
     return np.asarray(line * fading * strength, dtype=np.float32)
 
 
@@ -133,7 +133,9 @@ def _detect(rng: np.random.Generator, density: Layer) -> Layer:
     contrast = np.float32(np.clip(rng.normal(3.6, 0.5), 2.5, 4.9))
     image: Layer = 1 / (1 + np.exp(-contrast * (density - middle)))
     # open air is black; the brightest soft tissue is nearly white
-    air, white = (np.float32(1 / (1 + np.exp(-contrast * (one - middle)))) for one in (0.02, rng.uniform(1.25, 1.6)))
+    air, white = (
+        np.float32(1 / (1 + np.exp(-contrast * (one - middle)))) for one in (0.02, rng.uniform(1.25, 1.6))
+    )
     image = np.clip((image - air) / (white - air), 0, 1)
     toe = np.float32(rng.uniform(0.85, 1.2))
     return np.asarray(np.power(image, toe), dtype=np.float32)

@@ -30,6 +30,8 @@ _MOST_OF_A_LUNG = 0.93
 """A lung never vanishes: some of it stays at the hilum."""
 
 
+_RIM = 0.05
+"""How deep the rim of the collapsed lung reaches, x units: about 7 mm."""
 _APEX = 16
 """First sample of the wall that counts: before it runs the mediastinum, along which no air gathers."""
 
@@ -101,6 +103,12 @@ def pleural_line(air: Air, scene: Scene, half_width_px: float) -> Layer:
     distance = (values - np.float32(air.level)) / (slope * np.float32(half_width_px))
     line: Layer = np.exp(-np.minimum(distance * distance, 20))
     return np.where(lung_field(scene, air.side), line, np.float32(0))
+
+
+def lung_rim(air: Air, scene: Scene) -> Layer:
+    """Return (H, W) at the scene's size, 0 to 1: how near the collapsed lung's edge is, which is its densest part."""
+    beyond = np.maximum(_at(air.depth, scene.frame) - np.float32(air.level), 0)
+    return np.asarray(np.exp(-beyond / np.float32(_RIM)), dtype=np.float32)
 
 
 def _weighted_depth(rng: np.random.Generator, scene: Scene, finding: Finding) -> Layer:

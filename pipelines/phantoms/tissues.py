@@ -6,7 +6,7 @@ Optical density of the film: open air is 0, aerated lung about 0.3, heart 0.8, a
 import numpy as np
 
 from pipelines.phantoms.anatomy import SIDES, Anatomy, Scene, body, dome, lung, mediastinum, spine_x, wall
-from pipelines.phantoms.apparatus import bulla, skin_fold
+from pipelines.phantoms.confusers import draw_confusers, in_lung, on_patient
 from pipelines.phantoms.geometry import (
     Layer,
     Points,
@@ -19,13 +19,9 @@ from pipelines.phantoms.geometry import (
     stroke,
     wobble,
 )
-from pipelines.phantoms.pneumothorax import Air, region
+from pipelines.phantoms.pneumothorax import Air, lung_rim, region
 from pipelines.phantoms.skeleton import bones
 from pipelines.phantoms.vessels import markings
-
-_BULLA_SHARES = (0.10, 0.04)
-_FOLD_SHARES = (0.15, 0.05)
-"""Share of films without and with a pneumothorax that show a bulla, a skin fold: what fools readers."""
 
 
 def thorax(rng: np.random.Generator, scene: Scene, airs: list[Air]) -> Layer:
@@ -104,32 +100,30 @@ def _muscles(rng: np.random.Generator, scene: Scene, x: Layer, y: Layer) -> Laye
 def _lung_tissue(
     rng: np.random.Generator, scene: Scene, airs: list[Air], lungs: Layer, heart: Layer
 ) -> Layer:
-    """Return vessels and net, gone where free air is, and what collapse, bullae and folds change."""
+    """Return vessels and net, gone where free air is, and what collapse and confusers change."""
     frame = scene.frame
     shrinkage = dict.fromkeys(SIDES, 1.0)
     for air in airs:
         shrinkage[air.side] = float(np.clip(np.sqrt(1 - 0.75 * air.collapse), 0.55, 1.0))
     vessels, net = markings(scene, shrinkage)
-    tissue = vessels + net
-    extra = np.zeros_like(tissue)
-    has_bulla, has_fold = rng.random(2) < (_BULLA_SHARES[bool(airs)], _FOLD_SHARES[bool(airs)])
-    where = int(rng.choice(SIDES))
-    if has_bulla:
-        disc, hairline = bulla(rng, frame, where)
-        tissue *= 1 - np.float32(0.85) * disc
-        extra += hairline * np.float32(0.06) - disc * np.float32(0.03)
+    what = draw_confusers(rng, has_air=bool(airs))
+    left, extra = in_lung(rng, scene, what)
+    tissue = (vessels + net) * left
     for air in airs:
         free = layer(region(air, scene).astype(np.uint8) * np.uint8(255), 0.8)
         half = layer(filled(frame, lung(scene, air.side)))
         # without its vessels the region keeps their mean: it is empty, not dark
         tissue += (blurred(tissue, 14.0) - tissue) * free
         # the collapsed lung is denser; the free air a shade darker, within the range of this film's lungs
-        extra += half * (1 - free) * np.float32(0.025 + 0.16 * air.collapse)
-        extra += free * np.float32(rng.normal(-0.06, 0.02))
-    total = (tissue + extra) * lungs * (1 - np.float32(0.85) * heart)
-    if has_fold:
-        total += skin_fold(rng, scene, where)
-    return total
+        denser = np.float32(0.025 + 0.16 * air.collapse) + lung_rim(air, scene) * np.float32(
+            rng.uniform(0.02, 0.06)
+        )
+        extra = extra * (1 - free) + half * (1 - free) * denser
+        extra = extra + free * np.float32(rng.normal(0.035, 0.03))
+    # no two regions of lung hold the same blood and air: shade alone tells nothing
+    regional = wobble(rng, frame.rows, frame.columns, cells=4) * np.float32(rng.uniform(0.02, 0.06))
+    inside = (tissue + extra + regional) * lungs * (1 - np.float32(0.85) * heart)
+    return np.asarray(inside + on_patient(rng, scene, what), dtype=np.float32)
 
 
 def _under(scene: Scene, side: int) -> Points:

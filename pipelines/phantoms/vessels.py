@@ -36,13 +36,18 @@ def markings(scene: Scene, shrinkage: dict[int, float]) -> tuple[Layer, Layer]:
         for curve, width in branches:
             drawn = root + (curve - root) * shrinkage[side]
             faded = float(np.exp(-np.square(np.linalg.norm(curve[-1] - root) / 0.75)))
-            stroke(drawing, frame.pixels(drawn), width * frame.unit_px, round(min(225.0, 40 + 9600 * width) * (0.45 + 0.55 * faded)))
+            stroke(
+                drawing,
+                frame.pixels(drawn),
+                width * frame.unit_px,
+                round(min(225.0, 40 + 9600 * width) * (0.65 + 0.35 * faded)),
+            )
         for _ in range(5):
             centre = root + rng.normal(0, [0.035, 0.06])
             fill(hila, frame.pixels(_blob(rng, centre)), 130)
     strength = np.float32(0.21 * anatomy.markings)
     vessels = layer(drawing, 1.0) * strength + layer(hila, 6.0) * np.float32(0.24)
-    return vessels, _net(rng, frame) * np.float32(0.036 * anatomy.markings)
+    return vessels, _net(rng, frame) * np.float32(0.042 * anatomy.markings)
 
 
 def _tree(rng: np.random.Generator, root: Points, side: int) -> list[tuple[Points, float]]:
