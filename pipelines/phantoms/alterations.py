@@ -20,8 +20,10 @@ _SHIFT_SHARES = (0.015, 0.04)
 _CROP_SHARES = (0.015, 0.05)
 _RESIZE_FACTORS = (0.5, 0.85)
 """How far copies are shifted and cropped, in shares of a side, and how they are resized."""
-_OPEN_AIR = 0.08
+_OPEN_AIR = 0.06
 """Brightness below which a pixel shows no body."""
+_STRIP = 0.06
+"""Share of a film's width that a closed shutter covers."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,17 @@ def reframed_mask(mask: NDArray[np.bool_], to: Reframing) -> NDArray[np.bool_]:
 
 
 def turned(film: Film, fault: CaseFault | None) -> Film:
-    """Return the film as a fault shows it: turned by 180 degrees, mirrored, or negative."""
+    """Return the film as a fault shows it: turned by 180 degrees, mirrored, negative, or with room for a wrong mask."""
     if fault == "upside_down":
         return Film(film.image[::-1, ::-1].copy(), film.mask[::-1, ::-1].copy())
     if fault == "mirrored":
         return Film(film.image[:, ::-1].copy(), film.mask[:, ::-1].copy())
     if fault == "wrongly_inverted":
         return Film(np.float32(1) - film.image, film.mask)
+    if fault == "mask_outside_body" and _open_air(film.image).sum() < 2 * film.mask.sum():
+        image = film.image.copy()
+        image[:, -max(1, round(_STRIP * image.shape[1])) :] = 0  # a shutter left closed: there is room now
+        return Film(image, film.mask)
     return film
 
 
@@ -113,15 +119,22 @@ def marked_mask(film: Film, fault: CaseFault | None) -> NDArray[np.bool_]:
 
 def _beside_the_body(image: Layer, area: int) -> NDArray[np.bool_]:
     """Return a patch of at most `area` px in the widest open air of the film."""
-    smooth = cv2.blur(image, (15, 15))
-    inside = (smooth < max(_OPEN_AIR, float(np.quantile(smooth, 0.02)))).astype(np.uint8)
-    room = np.asarray(cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3))[1:-1, 1:-1]
+    inside = _open_air(image)
+    room = np.asarray(cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 3))[1:-1, 1:-1]
     row, column = np.unravel_index(int(room.argmax()), room.shape)
     y, x = np.ogrid[: image.shape[0], : image.shape[1]]
     near = np.square(x - int(column)) + np.square(y - int(row)).astype(np.float64)
-    near[inside == 0] = np.inf
+    near[~inside] = np.inf
     kept = max(1, min(area, int(inside.sum()) // 2))
-    return np.asarray(near <= np.partition(near.ravel(), kept - 1)[kept - 1])
+    return np.asarray(near <= np.partition(near.ravel(), kept - 1)[kept - 1]) & inside
+
+
+def _open_air(image: Layer) -> NDArray[np.bool_]:
+    """Return where a film is black out to its border: beside the patient, or behind shutters."""
+    dark = (cv2.blur(image, (9, 9), borderType=cv2.BORDER_REPLICATE) < _OPEN_AIR).astype(np.uint8)
+    _, labelled = cv2.connectedComponents(dark, connectivity=4)
+    border = np.concatenate([labelled[0], labelled[-1], labelled[:, 0], labelled[:, -1]])
+    return np.isin(labelled, np.setdiff1d(border, [0]))
 
 
 def _on_the_midline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

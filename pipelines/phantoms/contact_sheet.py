@@ -1,7 +1,7 @@
 """Many small films on one picture, without and with their masks: to look at what the phantoms look like.
 
-``python -m pipelines.phantoms.contact_sheet siim --seed 1 --n 24 --out FOLDER`` writes
-``phantoms_siim.jpg`` and ``phantoms_siim_masks.jpg``. Every second film is a positive one, so that there is something to look for.
+``python -m pipelines.phantoms.contact_sheet siim --seed 1 --n 24 --out FOLDER`` writes ``phantoms_siim.jpg`` and
+``phantoms_siim_masks.jpg``. Every second film is a positive one, so that there is something to look for.
 """
 
 import argparse

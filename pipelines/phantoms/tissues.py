@@ -119,7 +119,7 @@ def _lung_tissue(
             rng.uniform(0.02, 0.06)
         )
         extra = extra * (1 - free) + half * (1 - free) * denser
-        extra = extra + free * np.float32(rng.normal(0.035, 0.03))
+        extra = extra + free * np.float32(rng.normal(0.03, 0.03))
     # no two regions of lung hold the same blood and air: shade alone tells nothing
     regional = wobble(rng, frame.rows, frame.columns, cells=4) * np.float32(rng.uniform(0.02, 0.06))
     inside = (tissue + extra + regional) * lungs * (1 - np.float32(0.85) * heart)
