@@ -97,7 +97,7 @@ def draw_pose(rng: np.random.Generator, view: View, *, large: float = 0.0) -> Po
         degrees=float(np.clip(rng.normal(0, 2.4 if supine else 1.3), -7, 7)) * (1 - 0.6 * large),
         shift=(
             float(np.clip(rng.normal(0, 0.012), -0.04, 0.04)) * (1 - large),
-            float(np.clip(rng.normal(0, 0.017), -0.035, 0.045)) * (1 - large),
+            float(np.clip(rng.normal(0.002, 0.014), -0.025, 0.045)) * (1 - large),
         ),
         zoom=float(np.clip(rng.normal(1.0, 0.035), 0.91, 1.09)) * (1 - large) + 1.22 * large,
         shrug=float(rng.normal(0.05 if supine else 0.0, 0.05)),

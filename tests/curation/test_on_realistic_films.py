@@ -30,7 +30,17 @@ COPIES = {
     "rewindowed": "near",
     "resized": "near",
 }
-ODD = {"upside_down", "mirrored", "wrongly_inverted", "lateral", "hand", "blank", "cropped", "shifted"}
+ODD = {
+    "upside_down",
+    "mirrored",
+    "wrongly_inverted",
+    "lateral",
+    "hand",
+    "blank",
+    "cropped",
+    "shifted",
+    "burned_in_text",
+}
 
 
 @dataclass(frozen=True)
