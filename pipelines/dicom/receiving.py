@@ -128,6 +128,7 @@ class Receiver:
                 ssl_context=self._tls,
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, send_at_once),
+                    (evt.EVT_DATA_RECV, acknowledge_at_once),
                     (evt.EVT_C_STORE, lambda event: answer(event, self._deliver)),
                 ],
                 server_class=_answering(_addresses(self._server)),

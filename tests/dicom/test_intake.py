@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import stat
@@ -20,7 +21,7 @@ from pipelines.dicom.journal import Journal
 from pipelines.dicom.sources import list_sources
 from pipelines.dicom.store import DicomStore
 from pipelines.engine import LocalEngine
-from pipelines.records import Reason, Rejection
+from pipelines.records import Reason, Rejection, UnusableInputError
 
 from .conftest import MakeDataset, encoded
 
@@ -288,3 +289,25 @@ def test_the_shared_radiographs_are_four_taken_in_and_one_undecodable(
     assert len(intake.instances) == 4
     assert reasons(intake) == ["undecodable"]
     assert intake.rejections[0]["source_key"] == list_sources(cohort, keyring)[0].source_key  # 966.dcm
+
+
+def test_a_store_without_room_ends_the_stage_and_what_was_stored_is_kept(
+    folder: Path, make_dataset: MakeDataset, taken: Any, store: DicomStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        (folder / str(number)).write_bytes(film(make_dataset, number))
+    put = DicomStore.put
+
+    def put_while_there_is_room(self: DicomStore, content: bytes) -> str:
+        if len(list(self.keys())) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return put(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DicomStore, "put", put_while_there_is_room)
+        with pytest.raises(UnusableInputError, match="No space left"):
+            taken()
+    engine = CountingEngine()
+    assert len(taken(engine).instances) == 5
+    assert engine.items == 2
+    assert len(list(store.keys())) == 5

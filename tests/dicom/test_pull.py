@@ -166,7 +166,7 @@ def test_everything_selected_comes_once_and_nothing_else(
     assert sop_uids(landing) == expected
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ["move", "web"])
 @pytest.mark.parametrize(
     ("words", "numbers"),
     [
@@ -370,6 +370,7 @@ def test_a_full_disk_ends_the_pull_and_keeps_what_came(
     assert len(sop_uids(landing)) == 25
 
 
+@pytest.mark.slow
 def test_a_pacs_that_dies_in_the_middle_is_said_and_the_next_pull_goes_on(
     tmp_path: Path, make_dataset: MakeDataset, keyring: Keyring
 ) -> None:
@@ -557,6 +558,7 @@ def test_only_the_configured_pacs_is_answered(tmp_path: Path, make_dataset: Make
         assert sends("ORTHANC", "PDESERAY")
 
 
+@pytest.mark.slow
 def test_tls_is_spoken_and_a_certificate_of_nobody_refused(
     tmp_path: Path, make_dataset: MakeDataset, keyring: Keyring
 ) -> None:
