@@ -6,6 +6,7 @@ What belongs here: rows of small even strokes, found by their shape. What does n
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -100,7 +101,9 @@ def find_candidates(image: Image) -> list[Candidate]:
             found.extend(_lines(ink, pieces, scale, is_dark=is_dark, is_vertical=False))
             turned = pieces[:, [1, 0, 3, 2, 4]]
             found.extend(
-                _lines(np.ascontiguousarray(ink.T), turned, scale, is_dark=is_dark, is_vertical=True)
+                _lines(
+                    np.asarray(cv2.transpose(ink), np.uint8), turned, scale, is_dark=is_dark, is_vertical=True
+                )
             )
         image, scale = _halved(image), scale * 2
     return found
@@ -125,8 +128,8 @@ def _ink(relief: Image) -> Image:
 
 def _pieces(ink: Image) -> NDArray[np.int32]:
     """Return x, y, width, height and pixels of each connected piece."""
-    # 16-bit labels take a third of the time; a piece and its surroundings need four pixels at least
-    kind = cv2.CV_16U if ink.size * _LARGEST_COVER < np.iinfo(np.uint16).max else cv2.CV_32S
+    # 16-bit labels take a third of the time, and there are no more labels than pixels
+    kind = cv2.CV_16U if cv2.countNonZero(ink) < np.iinfo(np.uint16).max else cv2.CV_32S
     _, _, pieces, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=kind)
     return np.asarray(pieces[1:], np.int32)
 
@@ -153,13 +156,13 @@ def _lines(
             continue
         left, top = int(x[here].min()), int(y[here].min())
         long, high = int((x + width)[here].max()) - left, int((y + height)[here].max()) - top
-        letter = float(np.median(height[here]))
+        letter = _median(height[here])
         if long < _SHORTEST_LINE * letter or high > _TALLEST_LINE * letter:
             continue
         body = ink[top : top + high, left : left + long][
             int(0.2 * high) : max(int(0.2 * high) + 1, int(0.8 * high))
         ]
-        strokes = float(np.median((body[:, 1:] != body[:, :-1]).sum(axis=1)))
+        strokes = _median((body[:, 1:] != body[:, :-1]).sum(axis=1))
         if strokes >= _STROKES_N and strokes * letter >= _STROKES_PER_HEIGHT * long:
             box = (top, left, high, long) if is_vertical else (left, top, long, high)
             yield Candidate(
@@ -170,6 +173,13 @@ def _lines(
                 strokes_n=strokes,
                 letters_n=int(here.sum()),
             )
+
+
+def _median(values: NDArray[Any]) -> float:
+    """Return the median of a few whole numbers: numpy's own takes ten times as long on so few."""
+    ordered = np.sort(values)
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else float(ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _rows(
