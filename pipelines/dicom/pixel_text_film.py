@@ -23,6 +23,8 @@ from pipelines.records import Reason, RejectedError
 
 _WINDOWED_OUT = 0.005
 """Share of a film at the ends of its window from which on it is looked at without the window, too."""
+_DIFFERENT = 0.04
+"""Of all values: the least contrast that a reader of a film without window would see."""
 _MOST_CROPS, _CROP_PX, _VIEW_PX = 6, 320, 480
 
 
@@ -121,17 +123,33 @@ def _cleaned(
 
 
 def _views(dataset: Dataset, pixels: Pixels) -> list[Image]:
-    """Return the film as displayed; and by all its values, where the window hides a part of them."""
-    shown, _ = grey_levels(copied(dataset), pixels)
-    views = [shown]
-    low, high = int(pixels.min()), int(pixels.max())
-    if high == low:
-        return views
-    ends = np.count_nonzero((shown == 0) | (shown == 255)) / shown.size  # noqa: PLR2004 - black and white
-    if ends > _WINDOWED_OUT:
-        values = pixels.astype(np.float32)
-        views.append(np.asarray((values - low) * np.float32(255 / (high - low)), np.uint8))
-    return views
+    """Return the film as displayed; and by all its values, where the window hides what differs."""
+    shown, windowing = grey_levels(copied(dataset), pixels)
+    if pixels.min() == pixels.max():
+        return [shown]
+    if pixels.dtype.itemsize == 1 and windowing.startswith("percentiles"):
+        return [_by_all_values(shown, pixels)]  # 256 values need no window
+    return [shown, _by_all_values(shown, pixels)] if _is_hiding(shown, pixels) else [shown]
+
+
+def _is_hiding(shown: Image, pixels: Pixels) -> bool:
+    """Return whether much of a film is all black or all white as displayed, and not as stored."""
+    least = _DIFFERENT * (float(pixels.max()) - float(pixels.min()))
+    for end in (0, 255):
+        there = pixels[shown == end]
+        if len(there) > _WINDOWED_OUT * pixels.size:
+            low, high = np.percentile(there, [0.1, 99.9])
+            if high - low > least:
+                return True
+    return False
+
+
+def _by_all_values(shown: Image, pixels: Pixels) -> Image:
+    """Return all values from the lowest to the highest, in the polarity of the display."""
+    low, high = float(pixels.min()), float(pixels.max())
+    image = ((pixels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))).astype(np.uint8)
+    is_inverted = shown.flat[int(pixels.argmax())] < shown.flat[int(pixels.argmin())]
+    return np.asarray(255 - image if is_inverted else image, np.uint8)
 
 
 def _picture(view: Image, verdict: Verdict) -> bytes:

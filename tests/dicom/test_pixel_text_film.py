@@ -97,7 +97,7 @@ def stored(intake: Intake, store: DicomStore) -> pydicom.Dataset:
     return pydicom.dcmread(BytesIO(store.get(row["store_key"])))
 
 
-def is_outside(shape: tuple[int, ...], text: BurnedText, margin: int = 14) -> np.ndarray[Any, Any]:
+def is_outside(shape: tuple[int, ...], text: BurnedText, margin: int = 18) -> np.ndarray[Any, Any]:
     x, y, width, height = text.box
     mask = np.ones(shape, bool)
     mask[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin] = False
@@ -166,6 +166,24 @@ def test_lossy_input_keeps_its_decoded_pixels_and_says_that_it_was_lossy(
     assert (after.LossyImageCompression, after.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert after.get("LossyImageCompressionRatio") == (7.5 if says_so else None)
     assert get_frame(after.PixelData, 0, number_of_frames=1)[:4] == b"\xff\xd8\xff\xf7"
+
+
+def test_text_that_the_window_shows_as_white_on_white_goes(
+    folder: Path, make_dataset: MakeDataset, taken: Any, store: DicomStore
+) -> None:
+    before, text = pixels_with_name()
+    (folder / "a").write_bytes(encoded(make_dataset(before, WindowCenter="300", WindowWidth="400")))
+    require_blanked(before, stored(taken(), store).pixel_array, text)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_films_of_8_bits_without_a_window_are_looked_at_by_all_their_values(
+    folder: Path, make_dataset: MakeDataset, taken: Any, store: DicomStore, photometric: str
+) -> None:
+    before, text = pixels_with_name(top=255)
+    dataset = make_dataset(before, WindowCenter=None, WindowWidth=None, PhotometricInterpretation=photometric)
+    (folder / "a").write_bytes(encoded(dataset))
+    require_blanked(before, stored(taken(), store).pixel_array, text)
 
 
 def test_a_clean_film_is_stored_as_it_came_and_says_that_it_was_looked_at(
