@@ -6,6 +6,7 @@ sets are taken in (`reading_admission`), changing them, and decoding their pixel
 
 import contextlib
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ PARSING_FAULTS = (
 )
 """What pydicom raises on malformed data, depending on where it stumbles."""
 
+_QUIET = threading.local()
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _PREFIX_AT = 128
@@ -65,9 +67,16 @@ class _Syntax:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Keep pydicom from warning: its warnings quote values, and values identify."""
-    with warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
+    if getattr(_QUIET, "is_on", False):  # asked for inside itself, some hundred times a file
         yield
+        return
+    _QUIET.is_on = True
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _QUIET.is_on = False
 
 
 def read(source: bytes) -> Dataset:
