@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,13 @@ _FIRST_YEAR = 1925
 
 
 def write_key(folder: Path, key: Path) -> int:
-    """Write the key of the DICOM files below a folder, as SQLite, and return for how many there is one."""
-    rows = [row for path in sorted(folder.rglob("*")) if path.is_file() for row in _row(path)]
+    """Write the key of the DICOM files below a folder, as SQLite, and return for how many there is one.
+
+    Where `<folder>.truth.parquet` lies beside the folder or the one above it (as for phantoms), it tells what stands in
+    the pictures: text that identifies should be hidden, and every other picture stay as it is.
+    """
+    hidden = _hidden_texts(folder)
+    rows = [row for path in sorted(folder.rglob("*")) if path.is_file() for row in _row(path, hidden)]
     key.unlink(missing_ok=True)
     with closing(sqlite3.connect(key)) as connection, connection:
         names = ", ".join(f'"{column}"' for column in COLUMNS)
@@ -74,7 +79,21 @@ def write_key(folder: Path, key: Path) -> int:
     return len(rows)
 
 
-def _row(path: Path) -> Iterator[tuple[Any, ...]]:
+def _hidden_texts(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the identifying texts in the pictures of phantoms, by SOP Instance UID."""
+    import pyarrow.parquet as pq
+
+    resolved = folder.resolve()
+    for one in (resolved, resolved.parent):
+        truth = one.with_name(f"{one.name}.truth.parquet")
+        if truth.exists():
+            rows = pq.read_table(truth, columns=["sop_uid", "burned_in"]).to_pylist()
+            texts = {row["sop_uid"]: json.loads(row["burned_in"] or "[]") for row in rows}
+            return {uid: [text for text in found if text["identifying"]] for uid, found in texts.items()}
+    return {}
+
+
+def _row(path: Path, hidden: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[tuple[Any, ...]]:
     with quietly():
         try:
             dataset = pydicom.dcmread(path)
@@ -85,7 +104,13 @@ def _row(path: Path) -> Iterator[tuple[Any, ...]]:
         except (pydicom.errors.InvalidDicomError, *PARSING_FAULTS, RuntimeError):
             return
     digest = hashlib.md5(dataset.PixelData, usedforsecurity=False).hexdigest()
-    checks.append(_check("pixels_retained", "", "", digest))
+    texts_to_hide = hidden.get(str(dataset.SOPInstanceUID), ())
+    for text in texts_to_hide:
+        x, y, width, height = text["box"]
+        where = {"text": text["text"], "top_left": [x, y], "bottom_right": [x + width, y + height]}
+        checks.append(_check("pixels_hidden", "", "", json.dumps(where)))
+    if not texts_to_hide:
+        checks.append(_check("pixels_retained", "", "", digest))
     texts = [str(dataset.get(name, "")) for name in COLUMNS[1:7]]
     yield (1, *texts, digest, json.dumps({str(number): check for number, check in enumerate(checks)}))
 
