@@ -51,7 +51,11 @@ def test_each_pair_is_proposed_once_with_the_placement_that_fits_best(film: Film
     assert proposals.placements[at] == pytest.approx([1 - 0.75 / 32, 0.375 / 32, 1 - 0.75 / 32, 0.375 / 32])
 
 
-def test_no_pair_above_the_threshold_is_missed_by_comparing_bounds_first(film: Film) -> None:
+def test_no_pair_above_the_threshold_is_missed_by_comparing_bounds_first(
+    film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # fewer directions than films, so that something is left beside them
+    monkeypatch.setattr("pipelines.curation.aligned_search._DIRECTIONS_N", 6)
     thumbnails = fingerprints_of(
         np.stack([film(seed // 2, breath=0.004 * (seed % 2)) for seed in range(60)])
     ).thumbnails

@@ -8,6 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.curation.image_quality import REASONS, SEVERITIES, faults_of, find_faults, is_frontal_chest
+from pipelines.phantoms.faults import StrayKind
+from pipelines.phantoms.other_films import other_film
 from pipelines.records import Row
 
 Film = Callable[..., NDArray[np.uint8]]
@@ -108,6 +110,19 @@ def test_what_is_no_frontal_chest_is_refused_with_what_was_measured(other: Calla
     answer, why = is_frontal_chest(other(256))
     assert not answer
     assert why.startswith(("not_frontal: likeness", "lateral: likeness", "blank: grey levels"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("lateral", "lateral"), ("hand", "not_frontal"), ("blank", "blank")]
+)
+def test_phantoms_of_other_films_are_named(kind: StrayKind, rule: str, seed: int) -> None:
+    drawn = other_film(kind, np.random.default_rng(seed), (512, 448))
+    image = np.asarray(
+        cv2.resize((drawn * 255).astype(np.uint8), (128, 128), interpolation=cv2.INTER_AREA), np.uint8
+    )
+    assert rule in rules(image)
+    assert not is_frontal_chest(image)[0]
 
 
 def test_a_frontal_chest_is_one_even_when_negative_or_upside_down(film: Film) -> None:

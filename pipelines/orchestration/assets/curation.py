@@ -100,7 +100,9 @@ def _find_duplicates(cohort: Cohort, work: Work) -> Output:
         house.lake.read("instances", parts=[name]),
         house.lake.read("images", parts=[name]),
         shards=house.shards("images"),
-        labelled=set(house.lake.read("masks", parts=[name]).column("radiograph_id").to_pylist()),
+        labelled={
+            str(key) for key in house.lake.read("masks", parts=[name]).column("radiograph_id").to_pylist()
+        },
     )
     duplicates = house.lake.write("duplicates", name, rows)
     return Output(
