@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipelines.labels.brush import decode, encode
+from pipelines.labels.brush import _Bits, decode, encode
 from pipelines.labels.run_lengths import RunLengthError
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -118,3 +118,16 @@ def test_a_mask_of_2048_is_read_and_written_within_a_second() -> None:
 def test_a_code_that_says_no_mask_is_refused_with_its_place(rle: Any, message: str) -> None:
     with pytest.raises(RunLengthError, match=f"task 7: .*{message}"):
         decode(rle, (2, 2), where="task 7")
+
+
+@given(st.binary(min_size=3, max_size=40), st.integers(0, 15), st.integers(1, 40))
+def test_values_are_read_wherever_in_a_byte_they_begin(data: bytes, skipped: int, count: int) -> None:
+    bits = "".join(f"{byte:08b}" for byte in data)[skipped:]
+    stream = _Bits(data, "task 7")
+    stream.read(skipped)
+    if len(bits) < 8 * count:
+        with pytest.raises(RunLengthError, match="end of the code"):
+            stream.read_bytes(count)
+    else:
+        expected = [int(bits[at : at + 8], 2) for at in range(0, 8 * count, 8)]
+        assert stream.read_bytes(count).tolist() == expected

@@ -199,6 +199,21 @@ def test_the_body_holds_the_lungs_and_not_the_air() -> None:
     assert not body_of(np.zeros((64, 64), np.uint8)).any()
 
 
+def test_open_air_between_an_arm_and_the_trunk_is_no_body_and_a_lung_that_reaches_the_border_is() -> None:
+    film = _film()
+    film[:] = 0
+    film[40:, 150:362] = 180  # trunk
+    film[40:120, 20:150] = 180  # an arm held out
+    film[120:300, 20:60] = 180  # and down
+    body = body_of(film)
+    assert not body[110, 45:70].any()  # the air below the arm, within the hull
+    assert body[40, 100]
+    cropped = _film()
+    cropped[:, :90] = 180
+    cropped[120:400, :230] = 60
+    assert body_of(cropped)[130, 2:100].all()
+
+
 def test_a_mask_in_the_air_is_outside_the_body(tmp_path: Path) -> None:
     shards = ShardSet(UPath(tmp_path), "images")
     (ref,) = shards.append([_film()])
