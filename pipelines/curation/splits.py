@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from pipelines.cohorts import Cohort
 from pipelines.curation.allocation import Group, allocate
-from pipelines.curation.columns import by_radiograph, columns
+from pipelines.curation.columns import by_radiograph, column, columns
 from pipelines.curation.linking import Linked
 from pipelines.curation.order import canonical_ranks, in_source_order
 from pipelines.records import Row
@@ -83,8 +83,8 @@ def split(
     patient_groups : mapping
         radiograph_id → group, from `patient_groups.groups_of`.
     previous : pyarrow.Table, optional
-        The cohort's last `splits`: who stands there keeps the place (patients under `grouped`, `holdout`
-        and `out_of_fold`, radiographs under `official`), and newcomers fill the places furthest below their
+        The cohort's last `placements` (or `splits`): who stands there keeps the place (patients under `grouped`,
+        `holdout` and `out_of_fold`, radiographs under `official`), and newcomers fill the places furthest below their
         share.
     duplicates : pyarrow.Table, optional
         Copies put their patients into one group, as a copied film under two patients shows one person.
@@ -117,6 +117,36 @@ def split(
             for key in in_source_order(set(places), instances)
         ]
     return rows
+
+
+def remembered(found: Sequence[Row], previous: pa.Table, instances: pa.Table) -> list[Row]:
+    """
+    Keep the places of radiographs that are not used at present, such as those whose label is being mended.
+
+    Parameters
+    ----------
+    found : sequence of Row
+        The present `splits`.
+    previous : pyarrow.Table
+        The last `placements`.
+    instances : pyarrow.Table
+        Radiographs taken in. What is not among them (withdrawn, or its file is gone) is forgotten.
+
+    Returns
+    -------
+    list of Row
+        Rows of `placements`: the present places, then those that are only remembered.
+    """
+    known = set(column(instances, "radiograph_id"))
+    present = {(row["radiograph_id"], row["protocol"]) for row in found}
+    return [
+        *found,
+        *(
+            row
+            for row in previous.to_pylist()
+            if row["radiograph_id"] in known and (row["radiograph_id"], row["protocol"]) not in present
+        ),
+    ]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pipelines.curation.duplicates import kept_copies
 from pipelines.curation.leakage import measure
 from pipelines.curation.linking import Linked
 from pipelines.curation.patient_groups import groups_of
-from pipelines.curation.splits import split
+from pipelines.curation.splits import remembered, split
 
 SIIM = Cohort(name="siim", role="pretrain", radiographs=("anywhere",))
 TMC = Cohort(name="tmc", role="finetune", radiographs=("anywhere",))
@@ -281,6 +281,40 @@ def test_nobody_moves_under_any_protocol_when_labels_change_and_others_leave(coh
     after = divided(changed, cohort, previous=before)
     for protocol in set(before["protocol"].to_pylist()):
         assert places(after, protocol).items() <= places(before, protocol).items()
+
+
+@pytest.mark.parametrize("cohort", [SIIM, TMC])
+def test_who_was_set_aside_for_a_while_comes_back_to_the_same_place(cohort: Cohort) -> None:
+    rows = [
+        row | {"radiograph_id": f"r{at}", "source_order": at}
+        for at, row in enumerate(cohort_of(300, seed=13))
+    ]
+    _, _, instances = films(rows)
+    first = divided(rows, cohort)
+    aside = {f"r{at}" for at in range(0, 300, 3)}
+    curated, masks, _ = films([row for row in rows if row["radiograph_id"] not in aside])
+    groups = groups_of(instances)
+    without = split(curated, masks, instances, cohort=cohort, patient_groups=groups, previous=first)
+    assert not aside & {row["radiograph_id"] for row in without}
+    memory = pa.Table.from_pylist(remembered(without, first, instances), schema=SPLIT_SCHEMA)
+    grown = [
+        *rows,
+        *(
+            row | {"radiograph_id": f"r{300 + at}", "source_order": 300 + at, "patient_key": f"new{at}"}
+            for at, row in enumerate(rows[:60])
+        ),
+    ]
+    back = divided(grown, cohort, previous=memory)
+    for protocol in sorted(set(first["protocol"].to_pylist())):
+        assert places(first, protocol).items() <= places(back, protocol).items()
+
+
+def test_the_place_of_a_radiograph_that_is_gone_is_forgotten() -> None:
+    rows = [row | {"radiograph_id": f"r{at}"} for at, row in enumerate(cohort_of(30, seed=14))]
+    before = divided(rows, TMC)
+    _, _, instances = films(rows[:20])
+    kept = remembered([], before, instances)
+    assert {row["radiograph_id"] for row in kept} == {f"r{at}" for at in range(20)}
 
 
 def pair(one: str, other: str, kind: str = "near") -> pa.Table:

@@ -236,6 +236,10 @@ def rows() -> dict[str, list[dict[str, Any]]]:
         ],
         "masks": [_mask(n) for n in curated],
         "curated": [{"radiograph_id": uid(n), "cohort": COHORT[n], "is_kept_copy": n != 3} for n in curated],
+        "placements": [
+            {"radiograph_id": uid(n), "cohort": COHORT[n], "protocol": "official", "role": "train", "fold": 0}
+            for n in curated
+        ],
         "splits": [
             {"radiograph_id": uid(n), "cohort": COHORT[n], "protocol": "official", "role": "train", "fold": 0}
             for n in curated

@@ -13,7 +13,7 @@ from data_contracts.contract import FOLDER, read_contracts
 TABLES = {
     *("inventory", "sources", "rejections", "instances", "deidentification_audit", "images", "duplicates"),
     *("quality_findings", "annotations", "agreement", "masks", "curated", "splits", "leakage", "statistics"),
-    "adjudications",
+    *("adjudications", "placements"),
     *("models", "predictions", "evaluations", "comparisons", "stages", "tombstones", "paper_values"),
     *("validation_predictions", "operating_points", "curves", "promotions"),
 }

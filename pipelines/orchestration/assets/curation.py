@@ -63,7 +63,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             libraries=("numpy",),
             outside=partial(_patient_map_digest, house, cohort),
             run=partial(_split, cohort),
-            writes=("splits", "leakage"),
+            writes=("splits", "placements", "leakage"),
         ),
         Stage(
             asset=f"{name}/statistics",
@@ -160,7 +160,7 @@ def _split(cohort: Cohort, work: Work) -> Output:
     from data_contracts import arrow_schema
     from pipelines.curation.fold_shares import HEAD, shares_of
     from pipelines.curation.leakage import measure
-    from pipelines.curation.splits import split
+    from pipelines.curation.splits import remembered, split
 
     house, name = work.house, cohort.name
     read = house.lake.read
@@ -168,7 +168,9 @@ def _split(cohort: Cohort, work: Work) -> Output:
     groups = patient_groups(house, cohort, instances)
     duplicates = read("duplicates", parts=[name])
     masks = read("masks", parts=[name])
-    previous = read("splits", parts=[name])
+    previous = read("placements", parts=[name])
+    if not previous.num_rows:  # a state from before places were remembered
+        previous = read("splits", parts=[name])
     rows = split(
         read("curated", parts=[name]),
         masks,
@@ -194,13 +196,14 @@ def _split(cohort: Cohort, work: Work) -> Output:
             remedy="check the patient map; `splits` of an earlier run may be kept from before a patient was joined",
         )
     splits = house.lake.write("splits", name, rows)
+    house.lake.write("placements", name, remembered(rows, previous, instances))
     shown = [
         (row["protocol"], row["kind"], row["pairs_n"], row["test_radiographs_n"], row["is_blocking"])
         for row in leakage.to_pylist()
     ]
     before = house.ledger.data_version(f"{name}/splits")
     return Output(
-        tables=(("splits", name), ("leakage", name)),
+        tables=(("splits", name), ("placements", name), ("leakage", name)),
         inputs={f"{name}/splits@previous": before} if previous.num_rows else {},
         markdown=table(HEAD, shares_of(splits, masks, instances))
         + "\n\n"
