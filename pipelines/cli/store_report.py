@@ -41,7 +41,8 @@ def examine_store(settings: Settings, *, repair: bool, as_json: bool) -> int:
         removed_n = inspection.repair(store, found) if repair else 0
     to_make = set(found.missing) | (set(found.altered) & referenced)
     cohorts = _cohorts_of(lake, to_make)
-    remedy = _remedy(found, cohorts, repaired=repair)
+    from_pacs = [name for name in cohorts if name in settings.cohorts and settings.cohorts[name].pacs]
+    remedy = _remedy(found, cohorts, from_pacs, repaired=repair)
     if as_json:
         click.echo(json.dumps(_to_json(settings, found, removed_n, remedy)))
     else:
@@ -55,11 +56,12 @@ def _cohorts_of(lake: Any, keys: set[str]) -> list[str]:  # noqa: ANN401 - a Lak
     return sorted({row["cohort"] for row in rows if row["store_key"] in keys})
 
 
-def _remedy(found: "Inspection", cohorts: list[str], *, repaired: bool) -> str:
+def _remedy(found: "Inspection", cohorts: list[str], from_pacs: list[str], *, repaired: bool) -> str:
     """Return the commands that mend what was found, "" when there is nothing to mend."""
     steps = []
     if not repaired and (found.altered or found.unreferenced or found.strangers):
         steps.append("pdeseray doctor --store --repair")
+    steps += [f"pdeseray pull {name} --again" for name in from_pacs]  # its files went when they were taken in
     if cohorts:
         steps.append("pdeseray run --force " + " ".join(f"--select {name}/deidentified" for name in cohorts))
     return " && ".join(steps)

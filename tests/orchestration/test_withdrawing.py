@@ -106,6 +106,7 @@ def test_an_original_identifier_on_the_command_line_is_refused_without_quoting_i
     assert "MRN-1" not in str(done.exception)
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_what_is_wrong_with_the_store_and_mends_it(hospital: Callable[[], House]) -> None:
     def doctor(*words: str) -> tuple[int, dict[str, object]]:
         done = CliRunner().invoke(cli, ["doctor", "--store", "--json", *words], standalone_mode=False)
