@@ -92,7 +92,8 @@ def _read_off(rate: Values, share: Values, wanted: float) -> Values:
     above = np.count_nonzero(rate <= rate[rows, above][:, None], axis=1) - 1
     x0, x1, y0, y1 = rate[rows, below], rate[rows, above], share[rows, below], share[rows, above]
     part = np.divide(wanted - x0, x1 - x0, out=np.zeros_like(x0), where=x1 > x0)
-    return y0 + part * (y1 - y0)
+    value: Values = y0 + part * (y1 - y0)
+    return value
 
 
 def _highest_of_each(group: NDArray[np.int32], values: NDArray[np.uint8], groups_n: int) -> NDArray[np.uint8]:

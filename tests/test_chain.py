@@ -164,6 +164,50 @@ def test_from_a_file_forward_to_each_number_that_it_touched(run: Run) -> None:
     assert radiograph
 
 
+def test_a_model_is_evaluated_on_request_and_refused_where_it_was_trained(run: Run) -> None:
+    done = pdeseray(run.folder, "evaluate", "pdeseray_tmc@champion", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["test_set"], answer["protocol"]) == ("tmc", "holdout")
+    stored = {
+        (model, point, group, metric): value
+        for model, point, group, metric, value in run.warehouse.sql(
+            "SELECT model_id, operating_point, subgroup, metric, value FROM evaluations "
+            "WHERE test_set = 'tmc' AND protocol = 'holdout' AND model_id <> 'pdeseray_siim'"
+        ).fetchall()
+    }
+    asked = {
+        (row["model_id"], row["operating_point"], row["subgroup"], row["metric"]): row["value"]
+        for row in answer["evaluations"]
+    }
+    assert asked == pytest.approx(stored, nan_ok=True)
+    refused = pdeseray(run.folder, "evaluate", "pdeseray_siim", "--protocol", "grouped")
+    assert refused.returncode == 2
+    assert "that the model was trained on" in refused.stderr
+    assert not refused.stdout
+    assert pdeseray(run.folder, "evaluate", "champion").returncode == 2
+
+
+def test_promotion_and_forgetting_are_written_down(run: Run) -> None:
+    house = run.warehouse
+    promoted = house.sql(
+        "SELECT model_id, version, is_promoted, reason FROM promotions ORDER BY 1"
+    ).fetchall()
+    assert promoted == [
+        ("pdeseray_siim", 1, False, "it is the champion already"),
+        ("pdeseray_tmc", 1, False, "it is the champion already"),
+    ]
+    tested = house.sql("SELECT DISTINCT test_set FROM fine_tuning WHERE model_id = 'pdeseray_tmc'").fetchall()
+    assert {name for (name,) in tested} == {"siim", "tmc"}
+    points = house.sql("SELECT model_id FROM operating_points WHERE operating_point = 'selected'").fetchall()
+    assert {name for (name,) in points} == {"unet_siim", "pdeseray_siim", "pdeseray_tmc"}
+    both = house.sql(
+        "SELECT count(*) FROM validation_predictions JOIN splits USING (radiograph_id, protocol) "
+        "WHERE role = 'test'"
+    ).fetchone()
+    assert both == (0,)
+
+
 def test_every_stage_has_an_mlflow_run_with_its_inputs(run: Run) -> None:
     import mlflow
 

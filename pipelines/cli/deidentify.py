@@ -103,7 +103,7 @@ def command(
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.pixel_text_film import PixelText
-    from pipelines.dicom.release import release
+    from pipelines.dicom.release import release, require_apart
     from pipelines.dicom.release_answers import read_answers
     from pipelines.dicom.release_score import score
     from pipelines.engine import LocalEngine
@@ -133,6 +133,7 @@ def command(
         secrets = key or settings.secrets
         # a flag that is not given leaves the setting as it is
         chosen = {name: value for name, value in options.items() if value is not None}
+        require_apart(source, destination, secrets)  # before a key is made in the wrong place
         keyring = Keyring.open(secrets)
         released = release(
             source,

@@ -78,6 +78,7 @@ def _machine(settings: Settings) -> list[Finding]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
     found.append(Finding("good", "libraries", versions))
     found.append(_opencv())
+    found.append(_text_reader(settings))
     import torch
 
     if torch.cuda.is_available():
@@ -103,6 +104,21 @@ def _opencv() -> Finding:
     except ImportError as error:
         return Finding("bad", "opencv", f"does not import ({error}): run `make environment` again")
     return Finding("good", "opencv", cv2.__version__)
+
+
+def _text_reader(settings: Settings) -> Finding:
+    """Say what reads text on films, and how many wait for a person."""
+    from pipelines.dicom.pixel_text_reading import is_available, reader_name
+    from pipelines.dicom.pixel_text_review import Review
+
+    if not settings.pixel_text:
+        return Finding("note", "text on films", "is not looked for (pixel_text = false)")
+    waiting = f"{len(Review(settings.review).held())} films held for `pdeseray review`"
+    if not is_available():
+        return Finding(
+            "note", "text on films", f"no reader (extra pixeltext): flagged films are held; {waiting}"
+        )
+    return Finding("good", "text on films", f"{reader_name()}; {waiting}")
 
 
 def _cohort(cohort: Cohort) -> list[Finding]:

@@ -60,16 +60,23 @@ def command(
     from pdeseray_model.metrics import Gate
     from pdeseray_model.predictor import Predictor
     from pipelines.dicom.identity import Keyring
-    from pipelines.modelling.film_predictions import FilmPredictions, write_csv
+    from pipelines.dicom.pixel_text_film import PixelText
+    from pipelines.modelling.film_predictions import FilmPredictions, Terms, write_csv
     from pipelines.modelling.registry import find_model
     from pipelines.settings import load_settings
 
     settings = load_settings()
     model = find_model(called, settings)
     predictor = Predictor.load(model.folder, runtime=runtime, flip=flip)
-    reading = FilmPredictions(
-        predictor, Gate(), model, Keyring.open(settings.secrets), out, deidentified=deidentified
+    asked = settings.evaluation
+    looks = PixelText(settings.review, "predicted", settings.pixel_text_confidence)
+    terms = Terms(
+        Gate(asked.gate_area_fraction, asked.gate_scope),
+        asked.evaluation_px,
+        deidentified,
+        looks if settings.pixel_text else None,
     )
+    reading = FilmPredictions(predictor, model, Keyring.open(settings.secrets), out, terms)
     out.mkdir(parents=True, exist_ok=True)
     rows = list(_with_progress(reading, paths))
     write_csv(out / "predictions.csv", rows)

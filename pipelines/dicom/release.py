@@ -92,7 +92,7 @@ def release(
         When there is nothing to read, the destination lies in the source, or the key in the destination.
     """
     started = time.monotonic()
-    _require_apart(source, destination, secrets)
+    require_apart(source, destination, secrets)
     cohort = Cohort(name="folder", role="finetune", radiographs=(str(source),))
     sources = list_sources(cohort, keyring)
     unfinished = destination / _UNFINISHED
@@ -143,7 +143,14 @@ def _forget(journal: Path) -> None:
         one.unlink()
 
 
-def _require_apart(source: Path, destination: Path, secrets: Path) -> None:
+def require_apart(source: Path, destination: Path, secrets: Path) -> None:
+    """Check that source, destination and key stand in folders that may be handed on one without the other.
+
+    Raises
+    ------
+    UnusableInputError
+        When the destination lies in the source, or the key in the destination.
+    """
     if secrets.resolve().is_relative_to(destination.resolve()):
         raise UnusableInputError(
             expected="the key's folder outside the destination",

@@ -7,16 +7,21 @@ import csv
 import hashlib
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.dicom.decoding import decode
 from pipelines.dicom.deidentification import deidentify
 from pipelines.dicom.findings import Finding, objects_of
 from pipelines.dicom.identity import Keyring
+from pipelines.dicom.pixel_text_blanking import copied
+from pipelines.dicom.pixel_text_film import PixelText, look
 from pipelines.dicom.reading import read
+from pipelines.dicom.reading_admission import require_radiograph
 from pipelines.modelling.film_reading import FilmReading, read_film
 from pipelines.modelling.registry import ChosenModel
-from pipelines.records import RejectedError
+from pipelines.records import HELD_REASONS, RejectedError
 from pipelines.reports.film import draw_finding, png_of
 
 if TYPE_CHECKING:
@@ -26,21 +31,34 @@ if TYPE_CHECKING:
 _JOURNAL = "predictions.jsonl"
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On which terms films are predicted.
+
+    Attributes
+    ----------
+    gate, evaluation_px
+        What counts as a pneumothorax, and the side of the mask that it is applied to: as in evaluations.
+    deidentified
+        Whether films lose their identity first: objects then carry keys, and no text is left in pictures.
+    pixel_text
+        How films that lose their identity are looked at for text; None: they are not.
+    """
+
+    gate: "Gate"
+    evaluation_px: int
+    deidentified: bool = False
+    pixel_text: PixelText | None = None
+
+
 class FilmPredictions:
     """Predicts films and writes what was found; remembers by digest what is done."""
 
     def __init__(
-        self,
-        predictor: "Predictor",
-        gate: "Gate",
-        model: ChosenModel,
-        keyring: Keyring,
-        out: Path,
-        *,
-        deidentified: bool,
+        self, predictor: "Predictor", model: ChosenModel, keyring: Keyring, out: Path, terms: Terms
     ) -> None:
-        self._predictor, self._gate, self._model, self._keyring = predictor, gate, model, keyring
-        self._out, self._deidentified = out, deidentified
+        self._predictor, self._model, self._keyring = predictor, model, keyring
+        self._out, self._terms = out, terms
         self._done = self._known()
 
     def __call__(self, number: int, path: Path) -> dict[str, Any]:
@@ -50,7 +68,7 @@ class FilmPredictions:
         except OSError as error:
             return _refusal(number, "unreadable", f"could not be read ({type(error).__name__})")
         # the journal stands beside results that may be given away: no digest of an identified file is in it
-        key = self._keyring.key_of("source", _identity(content, self._model, deidentified=self._deidentified))
+        key = self._keyring.key_of("source", _identity(content, self._model, self._terms))
         if key in self._done:
             return {**self._done[key], "film": number}
         try:
@@ -62,9 +80,12 @@ class FilmPredictions:
         return row
 
     def _predict(self, number: int, content: bytes) -> dict[str, Any]:
-        if self._deidentified:
-            content = deidentify(read(content), self._keyring).content
-        found = read_film(content, predictor=self._predictor, gate=self._gate)
+        terms = self._terms
+        if terms.deidentified:
+            content = self._without_identity(content)
+        found = read_film(
+            content, predictor=self._predictor, gate=terms.gate, evaluation_px=terms.evaluation_px
+        )
         written = self._write(found)
         return {
             "film": number,
@@ -80,6 +101,15 @@ class FilmPredictions:
             "laterality": found.laterality,
             "seconds": round(found.seconds, 4),
         }
+
+    def _without_identity(self, content: bytes) -> bytes:
+        """Return a film without identity, in its header and in its picture."""
+        dataset, looks = read(content), self._terms.pixel_text
+        if looks is not None:
+            require_radiograph(dataset)
+            pixels, _ = decode(copied(dataset))
+            dataset = look(dataset, pixels, looks).dataset
+        return deidentify(dataset, self._keyring, is_pixel_text_gone=looks is not None).content
 
     def _write(self, found: FilmReading) -> str:
         """Write a film's picture and objects; return the name that they share."""
@@ -121,11 +151,14 @@ class FilmPredictions:
         return {key: row for key, row in known.items() if self._stands(row)}
 
     def _stands(self, row: dict[str, Any]) -> bool:
+        if row["reason"] in HELD_REASONS:  # somebody may have decided since
+            return False
         return bool(row["reason"]) or (self._out / f"{row['name']}.SR.dcm").is_file()
 
 
-def _identity(content: bytes, model: ChosenModel, *, deidentified: bool) -> str:
-    return f"{hashlib.sha256(content).hexdigest()}/{model.weights_sha256}/{deidentified}"
+def _identity(content: bytes, model: ChosenModel, terms: Terms) -> str:
+    rule = f"{terms.gate}/{terms.evaluation_px}/{terms.deidentified}/{terms.pixel_text is not None}"
+    return f"{hashlib.sha256(content).hexdigest()}/{model.weights_sha256}/{rule}"
 
 
 def _refusal(number: int, reason: str, detail: str) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from pydicom.dataset import Dataset
 
 from pipelines.curation.image_quality import is_frontal_chest
 from pipelines.dicom.decoding import decode
-from pipelines.dicom.headers import pixel_spacing_of
+from pipelines.dicom.headers import DatasetHeader, pixel_spacing_of
 from pipelines.dicom.reading import read
 from pipelines.dicom.reading_admission import require_radiograph
 from pipelines.dicom.rendering import grey_levels, stretched
 from pipelines.labels.measurements import measure
 from pipelines.labels.run_lengths import runs_of
-from pipelines.modelling.predicting import EVALUATION_PX, MASK_THRESHOLD
+from pipelines.modelling.operating_points import MASK_THRESHOLD
+from pipelines.modelling.predicting import EVALUATION_PX
 from pipelines.records import Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ class FilmReading:
     seconds: float
 
 
-def read_film(content: bytes, *, predictor: "Predictor", gate: "Gate") -> FilmReading:
+def read_film(
+    content: bytes, *, predictor: "Predictor", gate: "Gate", evaluation_px: int = EVALUATION_PX
+) -> FilmReading:
     """Read one film.
 
     Parameters
@@ -82,8 +85,8 @@ def read_film(content: bytes, *, predictor: "Predictor", gate: "Gate") -> FilmRe
         A DICOM file.
     predictor
         The model.
-    gate
-        What counts as a pneumothorax; applied to the mask at 512².
+    gate, evaluation_px
+        What counts as a pneumothorax, and the side of the mask that it is applied to: as in evaluations.
 
     Raises
     ------
@@ -101,9 +104,9 @@ def read_film(content: bytes, *, predictor: "Predictor", gate: "Gate") -> FilmRe
     probability = predictor.predict(stretched(picture, predictor.size_px)[None])[0]
     rows, columns = picture.shape
     mask = _resampled(probability, columns, rows) >= MASK_THRESHOLD
-    judged = _resampled(probability, EVALUATION_PX, EVALUATION_PX) >= MASK_THRESHOLD
+    judged = _resampled(probability, evaluation_px, evaluation_px) >= MASK_THRESHOLD
     found = measure(runs_of(mask), mask.shape)
-    spacing, source = pixel_spacing_of(dataset)
+    spacing, source = pixel_spacing_of(DatasetHeader(dataset))
     return FilmReading(
         dataset=dataset,
         picture=picture,

@@ -125,6 +125,8 @@ def _table_4(material: Material, cohort: Cohort, protocol: str) -> Iterable[Html
         if not item.is_trained_here:
             continue
         model = f"{item.item.removesuffix('_siim')}_{cohort.name}"
+        if protocol == "grouped" and f"{model}_grouped" in material.models:
+            model = f"{model}_grouped"  # trained under that split, beside those of the official one
         found = material.metrics(cohort.name, protocol, model)
         parameters = material.models.get(model, {}).get("parameters_n")
         ours = f"{_millions(parameters)} parameters, " if parameters else ""

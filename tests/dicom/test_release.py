@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner, Result
+from pydicom.data import get_testdata_file
 
 from pipelines.cli.deidentify import command
 from pipelines.dicom.identity import Keyring
@@ -121,3 +122,48 @@ def test_the_shared_radiographs_are_five_in_four_out(
     assert summary["taken_in"] == 5
     assert summary["released"] == 4
     assert summary["reasons"] == {"undecodable": 1}
+
+
+def test_options_of_the_profile_are_asked_for_by_name(
+    folder: Path, tmp_path: Path, key: Path, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "film").write_bytes(encoded(make_dataset()))
+    monkeypatch.setenv("PDESERAY_DEIDENTIFICATION__RETAIN_PATIENT_CHARACTERISTICS", "true")
+    asked = ("--workers", 1, "--key", key, "--dates", "full", "--no-clean-descriptors")
+    assert run(folder, tmp_path / "out", *asked).exit_code == 0
+    (path,) = (tmp_path / "out").glob("*.dcm")
+    dataset = pydicom.dcmread(path)
+    assert (dataset.StudyDate, dataset.PatientSex) == ("20180615", "F")
+    assert "StudyDescription" not in dataset
+    codes = {item.CodeValue for item in dataset.DeidentificationMethodCodeSequence}
+    assert {"113100", "113106", "113108"} <= codes
+    assert not {"113105", "113107"} & codes
+
+
+def test_what_is_taken_in_is_asked_for_by_name(
+    folder: Path, tmp_path: Path, key: Path, make_dataset: MakeDataset
+) -> None:
+    ultrasound = make_dataset(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1", Modality="US", SOPInstanceUID="1.2.3.8"
+    )
+    (folder / "film").write_bytes(encoded(make_dataset()))
+    (folder / "echo").write_bytes(encoded(ultrasound))
+    for name in ("CT_small.dcm", "rtplan.dcm"):
+        (folder / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
+    found = {}
+    for objects in ("radiographs", "images", "all"):
+        result = run(folder, tmp_path / "out", "--workers", 1, "--key", key, "--objects", objects, "--json")
+        summary = json.loads(result.stdout)
+        found[objects] = (summary["released"], summary["held"], summary["reasons"])
+    assert found == {
+        "radiographs": (1, 0, {"not_a_radiograph": 2, "not_an_image": 1}),
+        "images": (2, 1, {"pixel_text_review": 1, "not_an_image": 1}),
+        "all": (4, 0, {}),
+    }
+
+
+def test_a_key_in_the_destination_is_refused(films: Path, tmp_path: Path) -> None:
+    result = run(films, tmp_path / "out", "--key", tmp_path / "out" / "key")
+    assert isinstance(result.exception, UnusableInputError)
+    assert "get the key with them" in str(result.exception)
+    assert not (tmp_path / "out").exists()

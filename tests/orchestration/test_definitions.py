@@ -53,6 +53,7 @@ def test_every_table_that_a_stage_writes_has_a_contract_check(house: House) -> N
         assert {(stage.asset, f"contract_of_{table}") for table in stage.writes} <= checks
     assert ("siim/curated", "nothing_is_lost") in checks
     assert ("tmc/splits", "leakage") in checks
+    assert ("evaluation/tmc", "forgetting") in checks
 
 
 def test_jobs_hold_what_their_names_say(house: House) -> None:

@@ -68,3 +68,18 @@ def test_intervals_hold_the_true_difference_about_95_times_in_100() -> None:
         held[by_patient] += found.interval.low <= 0 <= found.interval.high
     assert 0.91 <= held[True] / simulations <= 0.985
     assert held[False] / simulations < 0.90
+
+
+def test_variance_counts_what_a_patients_films_with_and_without_have_in_common() -> None:
+    rng = np.random.default_rng(2)
+    patient = np.repeat(np.arange(50), 2)
+    truth = np.tile([True, False], 50)  # every patient has one film of either kind
+    differences, errors = [], []
+    for _ in range(250):
+        # what raises both films of a patient changes no order within the patient: the area varies less for it
+        own = 1.5 * rng.normal(size=(2, 50))[:, patient]
+        one, other = (truth + part + 0.5 * rng.normal(size=100) for part in own)
+        found = delong(one, other, truth, clusters=patient)
+        differences.append(found.value)
+        errors.append((found.interval.high - found.value) / stats.norm.ppf(0.975))
+    assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.12)
