@@ -148,9 +148,14 @@ def test_options_in_the_readmes_table_are_those_of_their_command() -> None:
     assert named["run"]
     for name, options in named.items():
         command, _ = _named([name])
-        assert options <= {
-            one for parameter in command.get_params(click.Context(command)) for one in parameter.opts
-        }, name
+        parts = [command, *command.commands.values()] if isinstance(command, click.Group) else [command]
+        known = {
+            option
+            for one in parts
+            for parameter in one.get_params(click.Context(one))
+            for option in parameter.opts
+        }
+        assert options <= known, name
 
 
 @pytest.mark.parametrize("snippet", _of("toml"), ids=str)
