@@ -45,16 +45,20 @@ def pixel_bins(inside: Values, outside: Values, level_probability: Values) -> Va
     inside, outside
         (N, L) pixels of the reference and of its surroundings at each level, from `probability_histograms`.
     level_probability
-        (L,) the probability in [0, 1] that each level stands for.
+        (L,) the probability in [0, 1] that each level stands for, rising with the level.
 
     Returns
     -------
     (N, 3, 15) as `image_bins`.
     """
-    spread = np.zeros((len(level_probability), BINS))
-    spread[np.arange(len(level_probability)), _bin_of(level_probability)] = 1.0
+    # levels of one bin lie side by side: a sum over each stretch, where a product with a matrix is mostly zeros
+    bins = _bin_of(level_probability)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
     total = inside + outside
-    return np.stack([total @ spread, (total * level_probability) @ spread, inside @ spread], axis=1)
+    sums = np.zeros((len(inside), COLUMNS, BINS))
+    for column, values in enumerate((total, total * level_probability, inside)):
+        sums[:, column, bins[starts]] = np.add.reduceat(values, starts, axis=1)
+    return sums
 
 
 def expected_calibration_error(sums: Values) -> Values:

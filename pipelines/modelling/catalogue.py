@@ -89,7 +89,7 @@ AMBIGUITIES: tuple[tuple[str, Settings, Settings], ...] = (
     ("validation_augmented", (), (("augment_validation", True),)),
 )
 """(name, network, recipe): other readings of what the paper leaves open. The stem skip is among the ablations, the
-gate needs no training."""
+gate needs no training: `gate_readings` shows its readings."""
 
 ABLATIONS: tuple[tuple[str, Settings], ...] = (
     ("stem_conv", (("stem", "conv"),)),

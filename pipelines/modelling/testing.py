@@ -18,6 +18,7 @@ from pipelines.modelling.evaluation import evaluation_rows, reference_rows
 from pipelines.modelling.evaluation_areas import curve_rows
 from pipelines.modelling.evaluation_pixels import Measures, measure
 from pipelines.modelling.evaluation_set import EvaluationSet, evaluation_set, predictions_on
+from pipelines.modelling.gate_readings import gate_reading_rows
 from pipelines.modelling.operating_points import OperatingPoint
 from pipelines.modelling.predicting import Asked, predict
 from pipelines.modelling.selection import (
@@ -53,6 +54,8 @@ class Cast:
         Its rows stand elsewhere: it is here for comparisons alone.
     point
         The operating point that its own cohort's validation chose, where it is tested on another cohort.
+    shows_gates
+        Its calls are given under every reading of the paper's gate too, beside the oracle's.
     """
 
     model_id: str
@@ -61,6 +64,7 @@ class Cast:
     trained_on: frozenset[str] = frozenset()
     is_known: bool = False
     point: OperatingPoint | None = None
+    shows_gates: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,15 @@ def assess_models(
         found.predictions += rows
         found.evaluations += _rows(bench, evaluated, measures, cast, paper)
         found.curves += curve_rows(evaluated, measures, model_id=cast.model_id)
+        if cast.shows_gates:
+            found.evaluations += gate_reading_rows(
+                evaluated,
+                measures,
+                aligned,
+                model_id=cast.model_id,
+                shards=bench.probability_shards,
+                evaluation_px=bench.rules.evaluation_px,
+            )
         selected = cast.point or _selected(bench, cast, previous, found)
         if selected is not None:
             again = _measured(bench, evaluated, aligned, selected)

@@ -11,6 +11,7 @@ def test_the_views_of_the_house_are_there_each_with_its_documentation() -> None:
         "ablations",
         "cross_validation",
         "fine_tuning",
+        "gate_readings",
         "laterality_distribution",
         "lineage",
         "projection_distribution",

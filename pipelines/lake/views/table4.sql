@@ -85,7 +85,11 @@ ours AS (
         max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
         max(ci_high) FILTER (metric = 'specificity') AS specificity_high
     FROM evaluations
-    WHERE test_set = 'siim' AND protocol IN ('official', 'grouped') AND subgroup = 'all'
+    WHERE
+        test_set = 'siim'
+        AND protocol IN ('official', 'grouped')
+        AND subgroup = 'all'
+        AND operating_point IN ('paper', 'selected')
     GROUP BY model_id, protocol, operating_point
 ),
 

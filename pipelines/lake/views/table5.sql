@@ -98,6 +98,7 @@ ours AS (
         test_set = 'tmc'
         AND protocol IN ('holdout', 'out_of_fold')
         AND subgroup = 'all'
+        AND operating_point IN ('paper', 'selected')
         AND NOT regexp_matches(model_id, '^pdeseray_tmc_')
     GROUP BY model_id, protocol, operating_point
 ),

@@ -165,6 +165,7 @@ def _casts(house: House, cohort: Cohort) -> "list[Cast]":
             spec.protocol if spec.cohort == cohort.name else protocol_of(cohort),
             trained_on=trained_on(house, spec),
             point=None if spec.cohort == cohort.name else chosen.get(spec.model_id),
+            shows_gates=spec is models[-1],
         )
         for spec in (*models, *(one for members in _families(house, cohort).values() for one in members))
         if spec.model_id in trained and spec.test_fold is None
