@@ -6,7 +6,7 @@ The oracle stands beside the model under each: what perfect masks would reach is
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipelines.modelling.evaluation import evaluation_rows
 from pipelines.modelling.evaluation_metrics import AT_GATE
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.modelling.evaluation_set import EvaluationSet
     from pipelines.records import Row
 
-ORACLE = "oracle"
+ORACLE: Final = "oracle"
 _CALLS = AT_GATE | {"tp", "fp", "fn", "tn"}
 
 
