@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from pipelines.labels.label_statistics import LabelStatistics
     from pipelines.labels.siim import SiimFault
 
-_SHOWN_FAULTS = 20
-
 
 @click.group("labels", help="Look at labels, and write tasks for readers.")
 def command() -> None:
@@ -31,7 +29,8 @@ def stats(context: click.Context, file: str, kind: str, as_json: bool) -> None:
     """Count and measure the labels in FILE.
 
     Area and side are those of positive images; the mask of an image is the union of its rows. Exit 1 when some rows
-    could not be used: they are named on standard error, and none of their images is counted.
+    could not be used: each is named on standard error by its image, line and position, and none of their images is
+    counted.
     """
     from upath import UPath
 
@@ -90,8 +89,8 @@ def _print_summary(found: "LabelStatistics") -> None:
 
 
 def _print_faults(faults: "tuple[SiimFault, ...]") -> None:
-    click.echo(f"{len(faults)} rows could not be used; their images are left out:", err=True)
-    for fault in faults[:_SHOWN_FAULTS]:
-        click.echo(f"  {fault.detail}", err=True)
-    if len(faults) > _SHOWN_FAULTS:
-        click.echo(f"  … and {len(faults) - _SHOWN_FAULTS} more", err=True)
+    """Print every one, named as the file names it: this goes to who holds that file, and into no log or table."""
+    click.echo(f"{len(faults):,} rows could not be used; their images are left out:", err=True)
+    for fault in faults:
+        image = f"image {ascii(fault.image_id)[1:-1]}, " if fault.image_id else ""
+        click.echo(f"  {image}{fault.detail}", err=True)

@@ -16,6 +16,7 @@ from pipelines.curation.alignment import IDENTITY, aligned_correlations
 from pipelines.curation.columns import by_radiograph, column, columns
 from pipelines.curation.fingerprints import Fingerprints, fingerprints_of
 from pipelines.curation.hash_search import pairs_within
+from pipelines.curation.image_quality import is_frontal_chest
 from pipelines.curation.linking import Linked
 from pipelines.curation.order import canonical_ranks
 from pipelines.curation.pixels import batches
@@ -69,8 +70,8 @@ def find_duplicates(
     list of Row
         Rows of `duplicates`. `exact`: equal digests of the decoded pixels (distance 0); `near`: proposed by
         hash or by the search over placements, and correlating above `CONFIRM_CORRELATION` once aligned
-        (distance: bits of 64 in which the hashes differ). `kept_id` is one for all copies of a film, so it
-        may be neither of a row's two.
+        (distance: bits of 64 in which the hashes differ); frontal chests only. `kept_id` is one for all copies
+        of a film, so it may be neither of a row's two.
     """
     ranks = canonical_ranks(instances)
     in_order = sorted(ranks, key=ranks.__getitem__)
@@ -142,10 +143,26 @@ def _near(images: pa.Table, shards: ShardSet) -> list[tuple[str, str, int]]:
     films = Fingerprints(
         *(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Fingerprints))
     )
+    pairs = near_pairs(films)
+    chests = _frontal_chests(images, sorted({at for pair in pairs for at in pair}), shards)
     return [
         (keys[one], keys[other], int(np.bitwise_count(films.hashes[one] ^ films.hashes[other])))
-        for one, other in near_pairs(films)
+        for one, other in pairs
+        if keys[one] in chests and keys[other] in chests
     ]
+
+
+def _frontal_chests(images: pa.Table, rows: list[int], shards: ShardSet) -> set[str]:
+    """Say which of these rows of `images` show a frontal chest; no others are published, or compared but by digest.
+
+    How alike two films may be without being copies is known of frontal chests alone: hands of two people differ less.
+    """
+    return {
+        key
+        for keys, pixels in batches(images.take(pa.array(rows, type=pa.int64())), shards)
+        for key, image in zip(keys, pixels, strict=True)
+        if is_frontal_chest(image)[0]
+    }
 
 
 def near_pairs(films: Fingerprints) -> list[tuple[int, int]]:

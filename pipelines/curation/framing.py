@@ -18,14 +18,18 @@ _MID_LUNG_ROWS = slice(int(0.25 * _PX), int(0.62 * _PX))
 _HEART_ROWS = slice(int(0.45 * _PX), int(0.68 * _PX))
 _TOP_ROWS = slice(0, int(0.06 * _PX))
 _BOTTOM_ROWS = slice(int(0.78 * _PX), _PX)
-# Distances from the midline, as parts of the frame's width: mediastinum, heart, lung, and the rings in which the
-# chest wall is looked for.
+# Distances from the midline, as parts of the frame's width: mediastinum, heart, heart or lung, lung, and the rings in
+# which the chest wall is looked for.
 _MEDIASTINUM = 0.06
 _HEART = (0.08, 0.18)
+_HEART_OR_LUNG = (0.08, 0.36)
 _LUNG = (0.10, 0.25)
 _WALL_RINGS = tuple((near, near + 0.05) for near in (0.20, 0.25, 0.30, 0.35, 0.40, 0.45))
 # The midline is looked for between a quarter and three quarters, and mirrored over at most this many columns.
 _MOST_MIRRORED = 28
+# Lung and mediastinum differ by this part of the grey range at least, or what lies between them is noise.
+_LEAST_CONTRAST = 0.15
+_BRIGHTNESS_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,10 @@ class Framing:
         part of the image's grey range. Above shoulders all three are air or soft tissue (about 0 or less);
         where the picture begins below the apices, lungs stand between bright walls.
     heart_side : float
-        How much brighter the heart's rows are beside the midline on the right half of the picture than on
-        the left, as a part of the image's grey range. The patient's left stands on the right: 0.05 to 0.5.
+        How much more the heart covers beside the midline on the right half of the picture than on the left, in
+        the heart's rows. Covered is 0 where a side is as dark as its own lung, 1 where as bright as the
+        mediastinum: air in one pleura makes its side darker and says nothing of the heart. A quarter of the plain
+        difference of brightness is added. The patient's left stands on the right: 0 to 0.8.
     bottom_brightness : float
         The brightest of the lungs' columns near the lower edge, 0 as dark as lung, 1 as bright as the
         brightest seventh of the image. An abdomen reaches 0.9 and more.
@@ -74,13 +80,13 @@ def measure_framing(image: NDArray[np.uint8]) -> Framing:
 
 def bottom_over_top(image: NDArray[np.uint8]) -> float:
     """
-    Say how much brighter the lower edge is than the upper one between the arms, as a part of the grey range.
+    Say how much brighter the abdomen's rows are than the neck's in the middle, as a part of the grey range.
 
-    Below is the abdomen, above the neck with air on both sides: 0.3 to 0.9 on an upright chest.
+    The outermost rows are left out: collimation is black there, below as above. 0.25 to 0.8 on an upright chest.
     """
     small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
     low, high = np.percentile(small, [15, 85])
-    return float(small[27:, 6:26].mean() - small[:5, 6:26].mean()) / max(float(high - low), 1.0)
+    return float(small[24:30, 9:23].mean() - small[2:8, 9:23].mean()) / max(float(high - low), 1.0)
 
 
 def _midline(rows: NDArray[np.float64]) -> float:
@@ -119,10 +125,18 @@ def _top_contrast(
 def _heart_side(small: NDArray[np.float64], midline: float) -> float:
     beside = (np.arange(_PX) + 0.5 - midline) / _PX
     rows = small[_HEART_ROWS].mean(axis=0)
-    right = rows[(beside > _HEART[0]) & (beside < _HEART[1])].mean()
-    left = rows[(-beside > _HEART[0]) & (-beside < _HEART[1])].mean()
+    mediastinum = float(rows[np.abs(beside) < _MEDIASTINUM].mean())
     low, high = np.percentile(small, [15, 85])
-    return float(right - left) / max(float(high - low), 1.0)
+    grey_range = max(float(high - low), 1.0)
+    least = _LEAST_CONTRAST * grey_range
+
+    def measured(distance: NDArray[np.float64]) -> tuple[float, float]:
+        lung = float(rows[(distance > _HEART_OR_LUNG[0]) & (distance < _HEART_OR_LUNG[1])].min())
+        heart = float(rows[(distance > _HEART[0]) & (distance < _HEART[1])].mean())
+        return (heart - lung) / max(mediastinum - lung, least), heart / grey_range
+
+    (right, bright_right), (left, bright_left) = measured(beside), measured(-beside)
+    return right - left + _BRIGHTNESS_WEIGHT * (bright_right - bright_left)
 
 
 def _bottom_brightness(small: NDArray[np.float64], lungs: NDArray[np.bool_]) -> float:

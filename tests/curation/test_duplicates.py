@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.curation.duplicates import fidelity_ranks, find_duplicates, kept_copies
-from pipelines.curation.fingerprints import perceptual_hash, thumbnail
+from pipelines.curation.duplicates import fidelity_ranks, find_duplicates, kept_copies, near_pairs
+from pipelines.curation.fingerprints import fingerprints_of, perceptual_hash, thumbnail
+from pipelines.phantoms.faults import StrayKind
+from pipelines.phantoms.other_films import other_film
 
 Film = Callable[..., NDArray[np.uint8]]
 Tables = Callable[..., Any]
@@ -89,6 +91,21 @@ def test_two_films_of_one_patient_are_not_duplicates(instances: Tables, rendered
     films |= {f"r{2 * seed + 1}": film(seed, breath=0.05, lean_px=5) for seed in range(20)}
     images, shards = rendered(films)
     assert find_duplicates(instances([{}] * 40), images, shards=shards) == []
+
+
+@pytest.mark.parametrize("kind", ["hand", "lateral"])
+def test_films_of_other_parts_are_copies_by_digest_alone(
+    instances: Tables, rendered: Tables, kind: StrayKind
+) -> None:
+    drawn = [other_film(kind, np.random.default_rng(seed), (512, 448)) for seed in range(6)]
+    films = [
+        np.asarray(cv2.resize((one * 255).astype(np.uint8), (128, 128), interpolation=cv2.INTER_AREA))
+        for one in drawn
+    ]
+    assert near_pairs(fingerprints_of(np.stack(films)))  # as much alike as copies of a chest are
+    images, shards = rendered({f"r{at}": film for at, film in enumerate([*films, films[0]])})
+    table = instances([{}] * 5 + [{"pixel_sha256": "a" * 64}, {"pixel_sha256": "a" * 64}])
+    assert found_pairs(find_duplicates(table, images, shards=shards)) == {("exact", frozenset({"r5", "r6"}))}
 
 
 def test_blank_films_are_not_near_each_other(instances: Tables, rendered: Tables) -> None:

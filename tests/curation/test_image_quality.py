@@ -139,6 +139,23 @@ def test_a_film_with_one_white_lung_stays_a_frontal_chest(film: Film) -> None:
         assert is_frontal_chest(ill)[0]
 
 
+def test_air_that_darkens_the_left_lung_does_not_mirror_the_film(film: Film) -> None:
+    columns = np.arange(128)[None, :]
+    for seed in range(N):
+        image = film(seed, size_px=128)
+        darker = np.where((columns > 66) & (image < 140), image * 0.5, image).astype(np.uint8)
+        assert "mirrored" not in rules(darker)
+        assert "mirrored" in rules(darker[:, ::-1])
+
+
+def test_a_black_edge_below_does_not_turn_the_film_over(film: Film) -> None:
+    for seed in range(N):
+        collimated = film(seed, size_px=128).copy()
+        collimated[-7:] = 0
+        assert "upside_down" not in rules(collimated)
+        assert "upside_down" in rules(collimated[::-1])
+
+
 def test_findings_are_rows_with_their_severity(
     instances: Callable[..., Any], rendered: Callable[..., Any], film: Film
 ) -> None:

@@ -189,13 +189,19 @@ def test_the_command_prints_one_json_value_with_the_agreed_keys(tmp_path: Path) 
     assert "0.09766" in shown.stdout
 
 
-def test_the_command_names_bad_rows_on_standard_error_and_exits_1(tmp_path: Path) -> None:
+def test_the_command_names_every_bad_row_on_standard_error_and_exits_1(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    path.write_text(f"{HEADER}\n1.1,0 1024\n1.2,5\n")
+    bad = "".join(f"1.2.{nth},5 5 -{nth} 2\n" for nth in range(1, 31))
+    path.write_text(f"{HEADER}\n1.1,0 1024\n{bad},5 5\n\x1b[31mred,5\n")
     done = CliRunner().invoke(command, ["stats", str(path), "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout)["images"] == 1
-    assert "line 3" in done.stderr
+    said = done.stderr.splitlines()[1:]
+    assert len(said) == 32
+    for nth, line in enumerate(said[:30], start=1):
+        assert re.match(rf"  image 1\.2\.{nth}, line {nth + 2}: .*found -{nth} at number 3", line)
+    assert said[30].startswith("  line 33: ")
+    assert said[31].startswith(r"  image \x1b[31mred, line 34: expected pairs")
 
 
 def test_a_file_of_the_real_one_s_size_is_described_exactly_within_seconds(tmp_path: Path) -> None:
