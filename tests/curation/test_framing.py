@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.curation.framing import measure_framing
+from pipelines.curation.framing import bottom_over_top, measure_framing
 
 Film = Callable[..., NDArray[np.uint8]]
 
@@ -34,3 +34,13 @@ def test_a_featureless_image_is_measured_without_an_error() -> None:
     framing = measure_framing(np.full((128, 128), 90, np.uint8))
     assert framing.midline_offset == 0
     assert framing.top_contrast == 0
+
+
+def test_a_black_edge_of_collimation_does_not_say_what_is_above(film: Film) -> None:
+    for seed in range(5):
+        image = film(seed, size_px=128)
+        collimated = image.copy()
+        collimated[-7:] = 0
+        assert bottom_over_top(image) > 0.25
+        assert bottom_over_top(collimated) == pytest.approx(bottom_over_top(image), rel=0.1)
+        assert bottom_over_top(np.ascontiguousarray(collimated[::-1])) < -0.25
