@@ -92,7 +92,8 @@ class Settings(BaseSettings):
     profile
         ``demo``: scaled-down network, minutes on two cores; ``paper``: Tables 1-3 of the paper.
     engine, workers
-        ``local`` and the number of its processes.
+        ``local`` (processes of this machine), ``ray`` (a Ray cluster of this machine, started and stopped by us), and
+        their number; or the address of a Ray cluster that stands.
     timezone, nightly_at
         When the nightly schedule ticks.
     tracking_uri
@@ -126,7 +127,7 @@ class Settings(BaseSettings):
     home: str = ".pdeseray"
     secrets: Path = Field(default_factory=default_secrets)
     profile: Literal["demo", "paper"] = "demo"
-    engine: Literal["local"] = "local"
+    engine: str = Field(default="local", pattern=r"^(local|ray|auto|ray://[^/\s]+|[^:/\s]+:\d+)$")
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     timezone: str = "Asia/Manila"
     nightly_at: str = "02:00"

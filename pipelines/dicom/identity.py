@@ -10,7 +10,8 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -31,6 +32,8 @@ UidKind = Literal["radiograph", "study", "series", "frame_of_reference", "uid"]
 NameKind = Literal["patient", "accession", "source", "reader"]
 
 KEY_FILE = "identity.key"
+KEY_VARIABLE = "PDESERAY_IDENTITY_KEY"
+SECRETS_VARIABLE = "PDESERAY_SECRETS"
 KEY_BYTES = 32
 NAME_HEX_CHARACTERS = 32  # 128 bits: no two identifiers of any archive meet by chance
 _DOMAIN = b"pdeseray/identity/1\0"
@@ -42,8 +45,10 @@ _SHIFT_WEEKS = (52, 520)
 class Keyring:
     """The key that turns identifiers into keyed names.
 
-    It pickles as a reference to where it was opened, never as bytes, so that a worker process on the same
-    machine opens the key file itself and no queue, log or crash dump holds the key.
+    It pickles as a reference to where it was opened, never as bytes, so that a worker opens the key itself and no
+    queue, log, crash dump or object store of a cluster holds it. On another machine that is the file at the same
+    place, at ``PDESERAY_SECRETS``, or the variable ``PDESERAY_IDENTITY_KEY`` (64 hexadecimal digits); it must be the
+    same key, and none is ever made there.
 
     Examples
     --------
@@ -75,25 +80,31 @@ class Keyring:
         UnusableInputError
             When others than the owner may read or change the key, or it is not 32 bytes long.
         """
-        folder = Path(folder)
-        path = folder / KEY_FILE
+        path = Path(folder) / KEY_FILE
         if not path.exists():
             _make_key(path)
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise UnusableInputError(
-                expected="an identity key that only its owner may read (mode 0600)",
-                found=f"{KEY_FILE} in the secrets folder with mode {mode:04o}",
-                remedy=f"make sure that nobody else has read it, then: chmod 600 {path}",
-            )
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise UnusableInputError(
-                expected=f"an identity key of {KEY_BYTES} bytes",
-                found=f"{len(key)} bytes in {KEY_FILE}",
-                remedy="restore the key from its backup, or delete the file to start over with new names",
-            )
-        return cls(key, (cls.open, (str(folder),)))
+        return cls._of(_read_key(path), str(folder))
+
+    @classmethod
+    def _of(cls, key: bytes, folder: str) -> Self:
+        fingerprint = hmac.new(key, _DOMAIN + b"fingerprint\0", hashlib.sha256).hexdigest()[:16]
+        return cls(key, (cls._reopened, (folder, fingerprint)))
+
+    @classmethod
+    def _reopened(cls, folder: str, fingerprint: str) -> Self:
+        """Open the key where a worker is: the one of the places named above that holds the same key."""
+        found = False
+        for read in _places(folder):
+            opened = cls._of(read(), folder)
+            if opened._reopen[1] == (folder, fingerprint):  # noqa: SLF001 - of this class
+                return opened
+            found = True
+        raise UnusableInputError(
+            expected="the identity key on every machine that works on files",
+            found="a worker's machine with another key" if found else "a worker's machine without it",
+            remedy=f"copy {KEY_FILE} there (mode 0600) and name its folder in {SECRETS_VARIABLE}, "
+            f"or set {KEY_VARIABLE} where its workers start",
+        )
 
     def __reduce__(self) -> tuple[Callable[..., "Keyring"], tuple[str, ...]]:
         return self._reopen
@@ -167,6 +178,46 @@ def _make_key(path: Path) -> None:
             os.link(beside, path)
     finally:
         beside.unlink()
+
+
+def _read_key(path: Path) -> bytes:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise UnusableInputError(
+            expected="an identity key that only its owner may read (mode 0600)",
+            found=f"{KEY_FILE} in the secrets folder with mode {mode:04o}",
+            remedy=f"make sure that nobody else has read it, then: chmod 600 {path}",
+        )
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise UnusableInputError(
+            expected=f"an identity key of {KEY_BYTES} bytes",
+            found=f"{len(key)} bytes in {KEY_FILE}",
+            remedy="restore the key from its backup, or delete the file to start over with new names",
+        )
+    return key
+
+
+def _places(folder: str) -> Iterator[Callable[[], bytes]]:
+    if os.environ.get(KEY_VARIABLE):
+        yield partial(_key_from, os.environ[KEY_VARIABLE])
+    for place in (folder, os.environ.get(SECRETS_VARIABLE)):
+        if place and (Path(place) / KEY_FILE).exists():
+            yield partial(_read_key, Path(place) / KEY_FILE)
+
+
+def _key_from(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UnusableInputError(
+            expected=f"{2 * KEY_BYTES} hexadecimal digits in {KEY_VARIABLE}",
+            found="something else",
+            remedy="set it from the key's file: xxd -p -c 64 identity.key",
+        )
+    return key
 
 
 def _as_uuid8(number: int) -> int:

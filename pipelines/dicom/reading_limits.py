@@ -4,7 +4,6 @@ What belongs here: limits of the process. What does not: what a file may hold (`
 """
 
 import faulthandler
-import multiprocessing
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from pipelines.engine.outcomes import IN_WORKER
 from pipelines.records import Reason, RejectedError
 
 MAX_SECONDS = 60.0
@@ -84,7 +84,7 @@ def _interrupted() -> Iterator[None]:
 
 @contextmanager
 def _ended() -> Iterator[None]:
-    if multiprocessing.parent_process() is None:
+    if IN_WORKER not in os.environ:
         yield
         return
     with Path(os.devnull).open("w", encoding="ascii") as nowhere:

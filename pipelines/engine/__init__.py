@@ -7,13 +7,14 @@ Nothing here knows what the items are.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from pipelines.engine.local import LocalEngine, ProgressSink
+from pipelines.engine.local import LocalEngine
+from pipelines.engine.outcomes import ProgressSink
 from pipelines.records import Reason, Rejection
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-__all__ = ["Engine", "LocalEngine", "ProgressSink"]
+__all__ = ["Engine", "LocalEngine", "ProgressSink", "engine_at"]
 
 
 class Engine(Protocol):
@@ -45,3 +46,23 @@ class Engine(Protocol):
             The reason given when `function` raises anything but ``RejectedError``; the detail is then the
             name of the exception's class, since its text may quote the file.
         """
+
+
+def engine_at(where: str, *, workers: int, progress: ProgressSink | None = None) -> Engine:
+    """Return the engine that a setting names.
+
+    Parameters
+    ----------
+    where
+        ``local``: processes of this machine. ``ray``: a Ray cluster of this machine, started and stopped by us.
+        Anything else: the address of a Ray cluster (``auto``, ``host:6379``, ``ray://host:10001``).
+    workers
+        Processes of the first two; a cluster has its own number.
+    progress
+        Told how far each piece of work has come.
+    """
+    if where == "local":
+        return LocalEngine(workers, progress=progress)
+    from pipelines.engine.cluster import RayEngine
+
+    return RayEngine(where, workers=workers, progress=progress)

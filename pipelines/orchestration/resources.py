@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pipelines.cohorts import Cohort, located
-from pipelines.engine import Engine, LocalEngine, ProgressSink
+from pipelines.engine import Engine, ProgressSink, engine_at
 from pipelines.lake.files import local_path
 from pipelines.lake.shards import ShardSet
 from pipelines.lake.tables import Lake
@@ -64,7 +64,7 @@ class House:
     @cached_property
     def engine(self) -> Engine:
         """Where functions over many items run."""
-        return LocalEngine(self.settings.workers, progress=self.progress)
+        return engine_at(self.settings.engine, workers=self.settings.workers, progress=self.progress)
 
     @cached_property
     def store(self) -> "DicomStore":
