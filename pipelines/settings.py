@@ -86,7 +86,10 @@ class Settings(BaseSettings):
     Attributes
     ----------
     home
-        Folder or URL of the state (store, tables, shards, models, reports, warehouse, MLflow, Dagster).
+        Folder of the state (store, tables, shards, models, reports, warehouse, MLflow, Dagster).
+    storage
+        Folder or URL (``s3://bucket/place``) of store, tables and shards, where workers on several machines share
+        them; empty: `home`.
     secrets
         Folder of the de-identification key and of whatever names sources; never under `home`.
     profile
@@ -125,6 +128,7 @@ class Settings(BaseSettings):
     )
 
     home: str = ".pdeseray"
+    storage: str = ""
     secrets: Path = Field(default_factory=default_secrets)
     profile: Literal["demo", "paper"] = "demo"
     engine: str = Field(default="local", pattern=r"^(local|ray|auto|ray://[^/\s]+|[^:/\s]+:\d+)$")
@@ -179,13 +183,19 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secrets_outside_home(self) -> Self:
-        home = self.home_url
-        if home.protocol in ("", "file") and Path(self.secrets).resolve().is_relative_to(
-            Path(str(home.path)).resolve()
-        ):
-            raise ValueError(
-                "`secrets` lies under `home`: the key would be copied with the data; name a folder elsewhere"
-            )
+        for name, place in (("home", self.home_url), ("storage", self.storage_url)):
+            if place.protocol in ("", "file") and Path(self.secrets).resolve().is_relative_to(
+                Path(str(place.path)).resolve()
+            ):
+                raise ValueError(
+                    f"`secrets` lies under `{name}`: the key would be copied with the data; name a folder elsewhere"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _home_is_a_folder(self) -> Self:
+        if self.home_url.protocol not in ("", "file"):
+            raise ValueError("`home` holds databases and must be a folder: name the URL in `storage`")
         return self
 
     @property
@@ -195,9 +205,18 @@ class Settings(BaseSettings):
         return home.absolute() if home.protocol in ("", "file") else home
 
     @property
+    def storage_url(self) -> UPath:
+        """Root of store, tables and shards."""
+        storage = UPath(self.storage) if self.storage else self.home_url
+        if storage.protocol in ("", "file"):
+            return storage.absolute()
+        # other processes write there, too: a listing from before is no listing
+        return UPath(storage, use_listings_cache=False)
+
+    @property
     def store_url(self) -> UPath:
         """De-identified DICOM, by content."""
-        return self.home_url / "store"
+        return self.storage_url / "store"
 
     @property
     def review(self) -> Path:
@@ -212,12 +231,12 @@ class Settings(BaseSettings):
     @property
     def tables_url(self) -> UPath:
         """Parquet tables."""
-        return self.home_url / "tables"
+        return self.storage_url / "tables"
 
     @property
     def shards_url(self) -> UPath:
         """Image, mask and probability shards."""
-        return self.home_url / "shards"
+        return self.storage_url / "shards"
 
     @property
     def models_url(self) -> UPath:

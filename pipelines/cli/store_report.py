@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,7 +34,7 @@ def examine_store(settings: Settings, *, repair: bool, as_json: bool) -> int:
     store = DicomStore(settings.store_url)
     with ExitStack() as held, bar() as show:
         if repair:  # a run that is taking files in has stored objects that no row names yet
-            ledger = Ledger(lake)
+            ledger = Ledger(lake, Path(settings.home_url.path) / "locks")
             for name in settings.cohorts:
                 held.enter_context(ledger.alone(f"{name}/deidentified"))
         referenced = {str(key) for key in lake.read("instances").column("store_key").to_pylist()}

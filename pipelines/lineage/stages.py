@@ -145,22 +145,18 @@ FAILED = "failed"
 
 
 class Ledger:
-    """The records of all stages, kept in the lake."""
+    """The records of all stages, kept in the lake; `locks` is a folder of this machine where stages are held."""
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, locks: Path) -> None:
+        self._lake, self._locks = lake, locks
 
     @contextmanager
     def alone(self, asset: str) -> Iterator[None]:
         """Hold a stage for this process: another one that wants to run it waits, and then finds it done.
 
-        A home on a URL has no locks; there only Dagster's queue keeps two runs apart.
+        Runs of one home are started on one machine, wherever their tables are.
         """
-        place = self._lake.path("stages", asset.replace("/", "."))
-        if place.protocol not in ("", "file"):
-            yield
-            return
-        lock = Path(place.path).with_suffix(".lock")
+        lock = self._locks / f"{asset.replace('/', '.')}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)

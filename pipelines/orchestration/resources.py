@@ -54,7 +54,7 @@ class House:
     @cached_property
     def ledger(self) -> Ledger:
         """Records of the stages."""
-        return Ledger(self.lake)
+        return Ledger(self.lake, Path(self.settings.home_url.path) / "locks")
 
     @cached_property
     def tracker(self) -> Tracker:
