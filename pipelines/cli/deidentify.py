@@ -154,7 +154,7 @@ def command(
     if as_json:
         print(json.dumps({**_summary(released), **({} if scored is None else {"score": _scored(scored)})}))
     else:
-        _print_summary(released, destination)
+        _print_summary(released, destination, key)
         if scored is not None:
             _print_score(scored)
     fell_short = scored is not None and scored.total.passed < scored.total.checks
@@ -207,7 +207,9 @@ def _print_score(scored: "Score") -> None:
         console.print(f"  {n} x {action} at {place}", markup=False)
 
 
-def _print_summary(released: "Released", destination: Path) -> None:
+def _print_summary(released: "Released", destination: Path, key: Path | None) -> None:
+    import shlex
+
     from rich.console import Console
 
     console = Console()
@@ -220,4 +222,5 @@ def _print_summary(released: "Released", destination: Path) -> None:
     if released.reasons:
         console.print(f"  each with its reason in {destination / 'rejections.csv'}")
     if released.held:
-        console.print("  held films wait for a decision: `pdeseray review`")
+        called = "pdeseray review" + (f" --key {shlex.quote(str(key))}" if key else "")
+        console.print(f"  held films wait for a decision: {called}", soft_wrap=True, markup=False)

@@ -1,6 +1,7 @@
 """``pdeseray review``: films that may bear text wait here for a person; each is asked about once."""
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,13 +59,14 @@ def command(  # noqa: PLR0917 - click hands them over by name
     if everything or boxes:
         raise click.UsageError("say what to do: `release` or `blank`")
     held = review.held()
-    written = _write_page(review, held) if page else None
+    called = "pdeseray review" if key is None else f"pdeseray review --key {shlex.quote(str(key))}"
+    written = _write_page(review, held, called) if page else None
     if as_json:
         print(json.dumps(_listed(review, held, written)))
         return
-    _print(held, len(review.decisions()))
+    _print(held, len(review.decisions()), called)
     if written is not None:
-        print(f"crops: {written}")
+        print(f"crops: {written.absolute()}")
 
 
 def _decide(
@@ -119,11 +121,11 @@ def _listed(review: "Review", held: "Sequence[Held]", page: Path | None) -> dict
     }
 
 
-def _print(held: "Sequence[Held]", decided: int) -> None:
+def _print(held: "Sequence[Held]", decided: int, called: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(highlight=False)
     if not held:
         console.print(f"Nothing is held; {decided} decided until now.")
         return
@@ -138,12 +140,14 @@ def _print(held: "Sequence[Held]", decided: int) -> None:
         )
     console.print(table)
     console.print(
-        f"{len(held)} held, {decided} decided. See the crops with `pdeseray review --page`; then "
-        "`pdeseray review release NAME` or `pdeseray review blank NAME`."
+        f"{len(held)} held, {decided} decided. To see the crops, and to decide:\n"
+        f"  {called} --page\n  {called} release NAME\n  {called} blank NAME",
+        soft_wrap=True,
+        markup=False,
     )
 
 
-def _write_page(review: "Review", held: "Sequence[Held]") -> Path:
+def _write_page(review: "Review", held: "Sequence[Held]", called: str) -> Path:
     """Write the page with the crops, its owner's alone."""
     import base64
     from html import escape
@@ -153,8 +157,8 @@ def _write_page(review: "Review", held: "Sequence[Held]") -> Path:
         f"<p>{escape(one.cohort)}, {one.columns_px}&times;{one.rows_px} px. {escape(one.why)}.</p>"
         f'<img alt="the film, and what was unsure" src="data:image/png;base64,'
         f'{base64.b64encode(one.picture).decode("ascii")}">'
-        f"<pre>pdeseray review release {one.digest[:_NAME_LETTERS]}\n"
-        f"pdeseray review blank {one.digest[:_NAME_LETTERS]}</pre></section>"
+        f"<pre>{escape(called)} release {one.digest[:_NAME_LETTERS]}\n"
+        f"{escape(called)} blank {one.digest[:_NAME_LETTERS]}</pre></section>"
         for one in held
     )
     page = (

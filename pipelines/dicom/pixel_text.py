@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.dicom.pixel_text_candidates import Box, Candidate, Image, find_candidates
 from pipelines.dicom.pixel_text_places import Text, blocks, covered, filled, grown, joined, shrunk
-from pipelines.dicom.pixel_text_reading import bears_text, find_lines, is_available, read_line
+from pipelines.dicom.pixel_text_reading import UPRIGHT, bears_text, find_lines, is_available, read_line
 from pipelines.dicom.pixel_text_wording import Meaning, meaning_of
 
 Fate = Literal["clean", "blank", "hold"]
@@ -30,6 +32,10 @@ _LETTERS_PER_HEIGHT = 0.45
 """Of what a line of its length holds in letters, the least that must have been read."""
 _LARGEST_SHARE = 0.15
 """Of the film: more than that is no line of text, and too much to lose without being asked."""
+_OPEN, _NEARLY_NOTHING = 0.5, 0.2
+"""Of a place: what lines that belong there leave of it, at most, to be looked at without them, or to be forgotten."""
+_NARROWEST = 0.5
+"""Of a line's height, from letter to letter: below that, lines below each other were read as one."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,14 @@ def judge(
     by = _Judgement(identifiers, readable)
     if not is_available():
         return _unread([one for view in views for one in find_candidates(view)], is_told=is_told)
-    texts = joined([text for view in views for text in _looked_at(view, ())])
+    found = [text for view in views for text in _looked_at(view, ())]
+    texts = joined(found)
     if not texts and not is_told:
         return Verdict("clean")
     if is_told or any(_meaning(text, by) is not Meaning.BELONGS for text in texts):
         # Text that may identify seldom comes alone
-        texts = joined([*texts, *(text for view in views for text in _whole_film(view, texts))])
+        found += [text for view in views for text in _whole_film(view, texts)]
+        texts = joined(_without_columns(found, views, by))
         texts = _looked_beneath(views, _without_shadows(texts, by))
     if is_told and not texts:
         return Verdict("hold", (), "the header says that text is burned in, and none was found")
@@ -121,6 +129,71 @@ def _whole_film(view: Image, known: Sequence[Text]) -> list[Text]:
         line = read_line(view, box, letter_px, is_vertical=is_vertical)
         found.append(Text(box, letter_px, is_vertical, (line,)))
     return found
+
+
+def _without_columns(found: Sequence[Text], views: Sequence[Image], by: _Judgement) -> list[Text]:
+    """Take from each place what is seen across lines that belong on a film.
+
+    Columns of their letters, and two lines taken for one, look like text that may identify. Without these lines,
+    the detector must see nothing there any more; of what it still sees, only the rest is read.
+    """
+    lines = [text for text in found if _is_sure_line(text, found, by)]
+    if not lines:
+        return list(found)
+    left = [np.array(view) for view in views]
+    is_open = np.ones(views[0].shape, np.bool_)
+    for line in lines:
+        box = grown(line, is_open.shape)
+        x, y, width, height = box
+        is_open[y : y + height, x : x + width] = False
+        for view in left:
+            filled(view, box)
+    rests = (text if text in lines else _rest(text, is_open, left) for text in found)
+    return [text for text in rests if text is not None]
+
+
+def _rest(text: Text, is_open: NDArray[np.bool_], left: Sequence[Image]) -> Text | None:
+    """Return what is left of a text without the lines that belong, None for nothing."""
+    x, y, width, height = text.box
+    part = is_open[y : y + height, x : x + width]
+    if part.mean() > _OPEN:
+        return text
+    vertical = text.is_vertical
+    place = Candidate(text.box, text.letter_px, is_vertical=vertical, is_dark=False, strokes_n=0, letters_n=0)
+    seen = next((view for view in left if bears_text(view, place)), None)
+    start_x, start_y, width, height = cv2.boundingRect(part.astype(np.uint8))
+    if seen is None:
+        is_letter = max(width, height) <= _MARKER_LENGTH * min(width, height)
+        return None if is_letter or part.mean() <= _NEARLY_NOTHING else text
+    if not width or width * height > _OPEN * part.size:
+        return text
+    box = (x + start_x, y + start_y, width, height)
+    vertical = height >= UPRIGHT * width
+    letter_px = float(min(text.letter_px, width) if vertical else height)
+    return Text(box, letter_px, vertical, (read_line(seen, box, letter_px, is_vertical=vertical),))
+
+
+def _is_sure_line(text: Text, found: Sequence[Text], by: _Judgement) -> bool:
+    """Return whether a text is one line that belongs on a film, and nothing longer was read across it."""
+    if _meaning(text, by) is not Meaning.BELONGS or text.lines[0].confidence < SURE:
+        return False
+    long, high = (text.box[2:], text.box[:1:-1])[text.is_vertical]
+    if long < _NARROWEST * high * len(text.lines[0].text.replace(" ", "")):
+        return False
+    over = [other for other in found if other is not text and covered(other.box, text.box) > 0]
+    if any(_is_block_of(text, other) for other in over):
+        return False
+    doubtful = [other for other in over if _meaning(other, by) is not Meaning.BELONGS]
+    return all(_is_block_of(other, text) or _weight(other) < _weight(text) for other in doubtful)
+
+
+def _is_block_of(block: Text, line: Text) -> bool:
+    """Return whether a line is one of several that a text holds."""
+    return (
+        block.is_vertical == line.is_vertical
+        and covered(line.box, block.box) >= _SAME
+        and min(line.box[2:]) < _SAME * min(block.box[2:])
+    )
 
 
 def _without_shadows(texts: Sequence[Text], by: _Judgement) -> list[Text]:

@@ -28,7 +28,7 @@ _LIKELY = 0.3
 _LEAST_SHARE = 0.03
 """Of a line's surroundings that must be likely text: letters take up a tenth at least."""
 _LARGEST_PX = 2400
-_UPRIGHT = 1.5
+UPRIGHT = 1.5
 """From this height to width on, a box holds a line that runs upwards or downwards."""
 _LEAST_SPAN = 20.0
 
@@ -79,7 +79,7 @@ def find_lines(image: Image) -> list[Box]:
 def read_line(image: Image, box: Box, letter_px: float, *, is_vertical: bool | None = None) -> Line:
     """Read the line in a box; one that runs upwards or downwards is read both ways, and the surer one counts."""
     if is_vertical is None:
-        is_vertical = box[3] >= _UPRIGHT * box[2]
+        is_vertical = box[3] >= UPRIGHT * box[2]
     crop = _crop(image, box, letter_px, is_vertical=is_vertical)
     ways = [crop, np.ascontiguousarray(np.rot90(crop, 2))] if is_vertical else [crop]
     read, _ = _engine().text_rec([cv2.cvtColor(way, cv2.COLOR_GRAY2BGR) for way in ways])

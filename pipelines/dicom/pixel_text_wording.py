@@ -64,8 +64,13 @@ _MARKER_WORDS = """
     AM PM H HRS TIME ICU ER ED UP DOWN HEAD FEET INTERNAL EXTERNAL WB NWB STAT POST PRE 1 2 3 4 5 6 7 8 9 0
     """
 _MARKERS = frozenset(_MARKER_WORDS.split())
+_LONG_MARKERS = ("ERECT", *sorted(word for word in _MARKERS if len(word) >= 6))  # noqa: PLR2004 - see `_is_marker`
+_BESIDE = ("AP", "PA", "LAT", "CHEST", *_LONG_MARKERS)
 _TIME = re.compile(r"^[O0-9]{1,2}[:.;h][O0-9]{2}([:.;][O0-9]{2})?(AM|PM)?$")
 _EXPOSURE = re.compile(r"^[0-9]{1,3}([.,][0-9]{1,2})?(KV|KVP|MA|MAS|MS|MSEC|SEC|S|CM|MM|IN|DEG|UGY|%|°)?$")
+_EXPOSURES = re.compile(
+    r"^([0-9]{1,3}([.,][0-9]{1,2})?(KVP?|MAS?|MSEC|CM|MM)){2,}$"
+)  # without room between them
 _AMOUNT = re.compile(r"\b([0-9]{1,3}(?:[.,][0-9]{1,2})?)\s+(KV|KVP|MA|MAS|MS|MSEC|SEC|S|CM|MM|IN|DEG|UGY)\b")
 _LONGEST_NUMBER, _MOST_SINGLE_LETTERS = 3, 2
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
@@ -155,10 +160,25 @@ def _belongs(word: str) -> bool:
     bare = word.strip("()[]<>.,:;-_/+*'\"~^|=#!?")
     if len(bare) <= 1:
         return True
+    if _EXPOSURES.match(bare):
+        return True
     parts = [part for part in re.split(r"[/\-+&,]", bare) if part]
     return all(
-        part in _MARKERS or len(part) == 1 or _TIME.match(part) or _EXPOSURE.match(part) for part in parts
+        _is_marker(part) or len(part) == 1 or _TIME.match(part) or _EXPOSURE.match(part) for part in parts
     ) and not _is_long_number(bare)
+
+
+def _is_marker(word: str) -> bool:
+    """Return whether a word belongs on a film.
+
+    A long one may have a letter misread, or another one without room beside it: no names come so close.
+    """
+    if word in _MARKERS:
+        return True
+    if any(word == one + other for one in _BESIDE for other in _BESIDE if len(word) > len("CHEST")):
+        return True
+    alike = (marker for marker in _LONG_MARKERS if len(marker) == len(word))
+    return any(sum(a != b for a, b in zip(word, marker, strict=True)) == 1 for marker in alike)
 
 
 def _is_long_number(word: str) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -54,6 +55,45 @@ def test_a_film_without_text_is_left_alone() -> None:
 def test_words_that_belong_on_a_film_stay(words: str) -> None:
     image, _ = written(3, {"marker": words}, height_px=24, contrast=0.5)
     assert judge([image], ()).fate == "clean"
+
+
+def stacked(words: list[str], letter_px: int = 26) -> Image:
+    """Return a film with lines below each other, flush left, a line's height apart."""
+    image = np.round(np.clip(film(4), 0, 1) * 255).astype(np.uint8)
+    for at, line in enumerate(words):
+        place = (30, 40 + round(1.5 * letter_px * (at + 1)))
+        face = cv2.FontFace("sans")
+        cv2.putText(image, line, place, (250,), face, round(1.35 * letter_px), 400)
+    return image
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["SUPINE", "08:45"], ["AP ERECT", "110 kV", "2.5 mAs"], ["CHEST PA", "UPRIGHT"], ["L", "ERECT"],
+     ["AP PORTABLE", "SEMI ERECT", "14:05"]],
+)  # fmt: skip
+def test_lines_that_belong_stay_below_each_other(words: list[str]) -> None:
+    # columns of their letters, and two lines taken for one, read like something that may identify
+    assert judge([stacked(words)], ()).fate == "clean"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["SUPINE", "SANTOS"], ["SANTOS", "SUPINE"], ["AP ERECT SANTOS", "08:45"], ["PORTABLE", "AP ERECT", "R SY"]],
+)  # fmt: skip
+def test_a_name_among_lines_that_belong_goes(words: list[str]) -> None:
+    image = stacked(words)
+    verdict = judge([image], ())
+    assert verdict.fate != "clean"
+    left = image.copy()
+    for x, y, width, height in verdict.boxes:
+        left[y : y + height, x : x + width] = 0
+    name = next(at for at, line in enumerate(words) if "S" in line.split()[-1] and "SUPINE" not in line)
+    top = 40 + round(1.5 * 26 * (name + 1)) - 26
+    here = left[top : top + 26]
+    before = image[top : top + 26]
+    reach = np.flatnonzero((before == 250).any(axis=0)).max()
+    assert not (here[:, reach - 40 : reach + 1] == 250).any()
 
 
 def test_a_marker_stays_where_a_name_goes() -> None:

@@ -10,7 +10,7 @@ from .conftest import MakeDataset
 @pytest.mark.parametrize(
     "text",
     ["R", "L", " R ", "AP", "PA.", "AP ERECT", "SEMI-ERECT", "Supine", "PORTABLE", "08:45", "8:45 PM", "125 kV",
-     "125kV 2.5mAs", "180 cm", "R/L", ""],
+     "125kV 2.5mAs", "180 cm", "R/L", "109kVp3.2mAs", "PORTABLI", "SUPIRE", "ERRCT", "APSUPINE", "CHESTPA", ""],
 )  # fmt: skip
 def test_markers_positions_times_and_exposures_belong(text: str) -> None:
     assert meaning_of(text) is Meaning.BELONGS
@@ -19,7 +19,8 @@ def test_markers_positions_times_and_exposures_belong(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["DELA CRUZ", "FMC-000123", "1960-01-02", "02/01/60", "12 05 93", "20190305", "Jan", "14 Oct", "XR1", "R JD",
-     "J O H N", "5550 1234", "DR CO", "Medical", "林美玲"],
+     "J O H N", "WRIGHT", "ERIN", "LATIN", "PAPA", "CHESTER", "SUPREME", "109320", "12.3.45",
+     "5550 1234", "DR CO", "Medical", "林美玲"],
 )  # fmt: skip
 def test_everything_else_may_identify(text: str) -> None:
     assert meaning_of(text) is Meaning.MAY_IDENTIFY
