@@ -27,7 +27,10 @@ _AS_STORED = {
     "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',  # never transcoded
     "Accept-Encoding": "identity",  # radiographs are compressed already: again costs the PACS more than it saves
 }
+_NOT_SENT = frozenset({404, 406, 410, 500})
+"""What a PACS says of a study that it has lost or cannot read: that one is missing, the others come."""
 _ATTEMPTS = 3
+_FIRST_PAUSE_MS = 250
 _STUDY_DATE, _STUDY_TIME = "00080020", "00080030"
 _MODALITIES, _MODALITY, _BODY_PART = "00080061", "00080060", "00180015"
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
@@ -90,7 +93,7 @@ class DicomWebArchive:
             try:
                 with self._explained(cut=attempt == _ATTEMPTS):
                     answer = self._session.get(url, headers=_AS_STORED, timeout=self._server.timeout_s)
-                    if answer.status_code == 404:  # noqa: PLR2004 - gone since the query: counted as missing
+                    if answer.status_code in _NOT_SENT:
                         return []
                     answer.raise_for_status()
                     return parts(answer)
@@ -134,6 +137,10 @@ class DicomWebArchive:
         if not hasattr(self._local, "client"):
             self._local.client = DICOMwebClient(
                 self._server.url.rstrip("/"), session=self._session, timeout=self._server.timeout_s
+            )
+            # the library's own pauses add up to half a minute before it says that nobody answers
+            self._local.client.set_http_retry_params(
+                max_attempts=_ATTEMPTS, wait_exponential_multiplier=_FIRST_PAUSE_MS
             )
         client: DICOMwebClient = self._local.client
         return client

@@ -403,6 +403,37 @@ def test_a_pacs_that_dies_in_the_middle_is_said_and_the_next_pull_goes_on(
         orthanc.stop()
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_a_film_that_a_pacs_has_lost_is_missing_and_the_others_come(
+    door: str, tmp_path: Path, make_dataset: MakeDataset, go: Callable[..., Pulled], landing: Landing
+) -> None:
+    require_orthanc()
+    orthanc = Orthanc(tmp_path / "orthanc", settings={"MaximumStorageCacheSize": 0})
+    orthanc.start()
+    try:
+        for number in range(5):
+            orthanc.add(film(make_dataset, number))
+        (lost,) = [
+            path
+            for path in (tmp_path / "orthanc" / "files").rglob("*")
+            if path.is_file() and b"MRN-2" in path.read_bytes()
+        ]
+        archive = Hospital(orthanc).archive(door, timeout_s=5)
+        find = archive.find
+
+        def find_and_lose(selection: Selection) -> Any:
+            wanted = find(selection)
+            lost.unlink()  # Orthanc answers no query by DICOMweb when a file is lost before
+            return wanted
+
+        archive.find = find_and_lose
+        outcome = go(archive)
+        assert (outcome.error, outcome.found, outcome.pulled, outcome.missing) == (None, 5, 4, 1)
+        assert sop_uids(landing) == [f"1.2.3.{number}" for number in (0, 1, 3, 4)]
+    finally:
+        orthanc.stop()
+
+
 class OddPacs:
     """A PACS made here: it answers queries as told and sends what it is given, whatever was asked for."""
 
