@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -80,6 +80,40 @@ class Evaluation(BaseModel):
         return self.gate_px / self.gate_at_px**2
 
 
+class Notify(BaseModel):
+    """Where a failed run is told of, besides Dagster's pages; nowhere by default.
+
+    Attributes
+    ----------
+    slack_webhook
+        URL of a Slack incoming webhook, or of anything that takes ``{"text": ...}``. A secret: give it as a variable.
+    email_to, email_from
+        Addresses.
+    smtp_host, smtp_port, smtp_tls
+        The server that takes the mail; by STARTTLS unless told otherwise.
+    smtp_user, smtp_password
+        When it asks who sends. The password as a variable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slack_webhook: SecretStr | None = None
+    email_to: tuple[str, ...] = ()
+    email_from: str = "pdeseray@localhost"
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_tls: bool = True
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _webhook_is_on_the_web(self) -> Self:
+        url = self.slack_webhook.get_secret_value() if self.slack_webhook else "https://"
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("`slack_webhook` is the https:// URL that Slack gives for a channel")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that a user may set.
 
@@ -121,6 +155,11 @@ class Settings(BaseSettings):
         Confidence below which a reading is unsure, and the film is held for `pdeseray review`.
     evaluation
         How models are measured, chosen and promoted.
+    notify
+        Where a failed run is told of.
+    retrain_after_labels
+        Number of newly labelled training radiographs of a hospital from which on its model is fine-tuned again by
+        itself; 0: never.
     """
 
     model_config = SettingsConfigDict(
@@ -145,6 +184,8 @@ class Settings(BaseSettings):
     pixel_text: bool = True
     pixel_text_confidence: float = Field(default=0.5, ge=0, le=1)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    notify: Notify = Field(default_factory=Notify)
+    retrain_after_labels: int = Field(default=0, ge=0)
     pacs: dict[str, PacsServer] = Field(default_factory=dict)
     cohorts: dict[str, Cohort] = Field(default_factory=lambda: dict(_DEFAULT_COHORTS))
 

@@ -10,7 +10,7 @@ from pipelines.orchestration.checks import checks_of, forgetting_check
 from pipelines.orchestration.jobs import jobs, selections
 from pipelines.orchestration.resources import HOUSE, House, house_resource
 from pipelines.orchestration.schedules import nightly_schedule
-from pipelines.orchestration.sensors import failure_sensor, new_files_sensor
+from pipelines.orchestration.sensors import failure_sensor, labels_sensors, new_files_sensor
 from pipelines.orchestration.shell import asset_of
 from pipelines.settings import load_settings
 
@@ -29,6 +29,7 @@ def build_definitions(
     """
     house = house or House(load_settings())
     stages = stages_of(house)
+    made = jobs(house, stages)
     nightly = selections(house, stages)["nightly"]
     return dg.Definitions(
         assets=[asset_of(stage) for stage in stages],
@@ -36,8 +37,12 @@ def build_definitions(
             *(check for cohort in house.settings.cohorts.values() for check in checks_of(cohort)),
             *(forgetting_check(cohort) for cohort in house.settings.of_role("finetune")),
         ],
-        jobs=jobs(house, stages),
+        jobs=made,
         schedules=[nightly_schedule(house, stages, nightly)],
-        sensors=[new_files_sensor(house, stages, nightly), failure_sensor()],
+        sensors=[
+            new_files_sensor(house, stages, nightly),
+            *labels_sensors(house, made),
+            failure_sensor(house.settings.notify),
+        ],
         resources={HOUSE: house_resource, **(resource_overrides or {})},
     )

@@ -16,9 +16,10 @@ from pipelines.lineage.stages import Output, Stage
 from pipelines.lineage.versions import digest_of
 from pipelines.modelling.catalogue import ModelSpec, models_for
 from pipelines.modelling.training import gmacs_of
+from pipelines.modelling.training_sets import ids_by_part
 from pipelines.orchestration.assets.evaluation import bench_of
 from pipelines.orchestration.assets.pictures import pairs
-from pipelines.orchestration.assets.training import folder_with
+from pipelines.orchestration.assets.training import folder_with, run_folder_of
 from pipelines.orchestration.resources import House, Work
 from pipelines.records import Row
 
@@ -196,3 +197,13 @@ def ids_learnt_from(house: House, folder: Path) -> set[str]:
         return set()
     rows = json.loads(place.read_text("utf-8"))["radiographs"]
     return {row["id"] for row in rows if row["role"] == "train"}
+
+
+def newly_labelled(house: House, cohort: Cohort) -> int | None:
+    """Count the radiographs that a cohort's model would learn from now and has not; None where it was never trained."""
+    spec = models_for(cohort, house.settings.cohorts.values())[-1]
+    if not [row for row in house.lake.read("models").to_pylist() if row["model_id"] == spec.model_id]:
+        return None
+    known = ids_learnt_from(house, run_folder_of(house, spec.model_id))
+    now = ids_by_part(house.lake.read("splits", parts=[cohort.name]), spec)["train"]
+    return len(set(now) - known)
