@@ -1,5 +1,7 @@
 """What asks for runs and tells of them, through Dagster's own contexts; a real web and mail server on loopback."""
 
+import email
+import email.policy
 import json
 import socketserver
 import threading
@@ -57,7 +59,8 @@ def mail() -> Iterator[tuple[int, list[str]]]:
                 if line.upper().startswith(b"DATA"):
                     self.wfile.write(b"354 go on\r\n")
                     text = b"".join(iter(self.rfile.readline, b".\r\n"))
-                    got.append(text.decode())
+                    message = email.message_from_bytes(text, policy=email.policy.default)
+                    got.append(f"{message['Subject']}\nTo: {message['To']}\n{message.get_content()}")
                 self.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Server) as server:
