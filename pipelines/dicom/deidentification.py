@@ -14,6 +14,8 @@ from pipelines.dicom.encoding import Encoding, part10
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import PARSING_FAULTS, number_of, quietly, text_of
 from pipelines.dicom.treatment import AuditEntry, Treatment, too_deep
+from pipelines.dicom.treatment_mentions import Mentions
+from pipelines.dicom.treatment_unlisted import Keeping
 from pipelines.records import Reason, RejectedError
 
 _CLEAN_PIXELS = (("113101", "Clean Pixel Data Option"),)
@@ -86,15 +88,17 @@ def _deidentify(
     sop_instance = text_of(dataset, "SOPInstanceUID")
     patient = text_of(dataset, "PatientID")
     sop_class = text_of(dataset, "SOPClassUID")
+    # Without a patient, the study's dates move together at least
+    shift_days = keyring.shift_days(patient or text_of(dataset, "StudyInstanceUID") or sop_instance)
     treatment = Treatment(
         keyring=keyring,
         options=options,
         rules=rules_for(sop_class, options),
-        # Without a patient, the study's dates move together at least
-        shift_days=keyring.shift_days(patient or text_of(dataset, "StudyInstanceUID") or sop_instance),
+        shift_days=shift_days,
         patient_key=keyring.key_of("patient", patient) if patient else "",
         encoding=Encoding(implicit_vr=implicit_vr, little_endian=little_endian),
         is_signed=number_of(dataset, "PixelRepresentation") == 1,
+        keeping=Keeping(keyring, shift_days, options, Mentions(dataset, options)),
     )
     elements = treatment.apply(dataset)
     elements.update(_marks(treatment, is_pixel_text_gone=is_pixel_text_gone))

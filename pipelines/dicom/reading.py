@@ -18,6 +18,7 @@ from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
@@ -46,6 +47,7 @@ PARSING_FAULTS = (
     RecursionError,
     OSError,
     struct.error,
+    BytesLengthException,
 )
 """What pydicom raises on malformed data, depending on where it stumbles."""
 

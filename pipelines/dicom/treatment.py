@@ -20,8 +20,9 @@ from pipelines.dicom.confidentiality_options import Options
 from pipelines.dicom.encoding import Encoding
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import IMAGE_DATA, MAX_DEPTH, PIXEL_DATA, decoded, text_of
-from pipelines.dicom.treatment_pixels import shown_pixel_data
-from pipelines.dicom.treatment_values import CODE_MEANING, Attribute, Treated
+from pipelines.dicom.treatment_pixels import native_bytes, shown_pixel_data
+from pipelines.dicom.treatment_unlisted import CODE_MEANING, Keeping
+from pipelines.dicom.treatment_values import Attribute, Treated
 from pipelines.records import Reason, RejectedError
 
 AuditEntry: TypeAlias = tuple[str, str | None, str]
@@ -33,7 +34,8 @@ MARKS = frozenset([0x00120062, 0x00120063, 0x00120064, 0x00280303])
 _PATIENT_NAME, _PATIENT_ID, _ACCESSION = 0x00100010, 0x00100020, 0x00080050
 _PATIENT_AGE = 0x00101010
 _NAMES = frozenset([_PATIENT_NAME, _PATIENT_ID, _ACCESSION])
-_FIRST_DATA_GROUP = 0x0008
+_FIRST_DATA_GROUP, _IMAGE_GROUP = 0x0008, 0x7FE0
+_FLOATS = {0x7FE00008: ("OF", 32), 0x7FE00009: ("OD", 64)}  # Float and Double Float Pixel Data
 _CURVES = 0x50
 _TEXT_VRS = frozenset(["AE", "AS", "CS", "DS", "IS", "LO", "SH", "LT", "ST", "UT", "UC"])
 _OTHER_VRS = frozenset(["OB", "OW", "OF", "OD", "OL", "OV"])
@@ -68,6 +70,8 @@ class Treatment:
         Of the file, in and out.
     is_signed
         Pixel Representation 1.
+    keeping
+        What may stay of what the profile does not name.
     audit
         What was done: (tag, keyword, action), never a value.
     kept
@@ -81,6 +85,7 @@ class Treatment:
     patient_key: str
     encoding: Encoding
     is_signed: bool
+    keeping: Keeping
     audit: set[AuditEntry] = field(default_factory=set)
     kept: dict[BaseTag, RawDataElement] = field(default_factory=dict)
 
@@ -121,8 +126,13 @@ class Treatment:
         self, tag: int, element: RawDataElement | DataElement, dataset: Dataset, place: Place
     ) -> bytes | None:
         """Return an element's new bytes, None when it does not stay."""
-        if tag in IMAGE_DATA and isinstance(element, RawDataElement):
-            return self._image_data(tag, element, dataset)
+        if tag >> 16 == _IMAGE_GROUP:
+            is_picture = tag in IMAGE_DATA and place.depth == 0 and isinstance(element, RawDataElement)
+            if is_picture:
+                return self._image_data(tag, element, dataset)
+            # pictures in sequences are icons; offset tables and lengths say again what the fragments say
+            self.note(tag, Action.REMOVED)
+            return None
         vr = self._vr(tag, element)
         rule = self.rules.rule(tag, place.sequence)
         if vr is None or is_graphics(tag) or (tag in MARKS and place.depth == 0):
@@ -136,12 +146,10 @@ class Treatment:
         attribute = Attribute(tag, vr, _bytes_of(element))
         if tag in _NAMES:
             treated = Treated(self._name(tag, dataset).encode(), Action.KEYED)
-        elif rule is None and (place.is_cleaned or tag == CODE_MEANING):
-            treated = treatment_values.cleaned(
-                attribute, dataset, self.keyring, self.shift_days, self.options
-            )
         elif rule is None:
-            treated = treatment_values.unlisted(attribute, self.keyring, self.shift_days, self.options)
+            is_cleaned = place.is_cleaned or tag == CODE_MEANING
+            treat = self.keeping.cleaned if is_cleaned else self.keeping.unlisted
+            treated = treat(attribute, dataset)
         elif tag == _PATIENT_AGE and rule.option is Option.KEEP:
             treated = treatment_values.banded(attribute, rule)
         else:
@@ -248,7 +256,9 @@ class Treatment:
         """Return an image's values as they are encoded, without what hides beside them."""
         value = element.value or b""
         if tag != PIXEL_DATA:
-            return self.encoding.element(tag, element.VR or "OF", value)
+            vr, bits = _FLOATS[tag]
+            value = value[: native_bytes(dataset, bits)]
+            return self.encoding.element(tag, vr, value)
         shown = shown_pixel_data(element, dataset, self.encoding, is_signed=self.is_signed)
         if shown.value != value:
             self.note(PIXEL_DATA, Action.CLEANED)

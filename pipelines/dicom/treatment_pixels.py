@@ -1,34 +1,32 @@
 """Pixel data without what hides beside the picture: unused bits, padding, comments of code streams, offset tables.
 
-What belongs here: from an element's bytes to bytes that decode to the same picture. What does not: looking at the
-picture, and decoding it.
+What belongs here: from an element's bytes to bytes that decode to the same picture. What does not: what a code stream
+holds (`treatment_code_streams`), looking at the picture, and decoding it.
 """
 
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from pipelines.dicom.encoding import Encoding
 from pipelines.dicom.reading import number_of, text_of
+from pipelines.dicom.treatment_code_streams import (
+    J2K_START,
+    JP2_START,
+    JPEG_START,
+    FrameSize,
+    clean_code_stream,
+    clean_rle,
+)
+from pipelines.records import Reason, RejectedError
 
 _UNDEFINED = 0xFFFFFFFF
 _WORD_BITS = 16
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_J2K_START, _J2K_COMMENT, _J2K_TILE = b"\xff\x4f\xff\x51", 0xFF64, 0xFF90
-_SCAN, _COMMENT = 0xDA, 0xFE
-# JFIF and Adobe say how colours are to be read; Exif, XMP and the like say who, when and where
-_KEPT_APPLICATION_SEGMENTS = frozenset([0xE0, 0xE8, 0xEE])
-# What encoders write of themselves
-_SIGNATURE = re.compile(
-    rb"(Created by (GDCM/)?OpenJPEG version|Kakadu-v?|(Creator: )?JasPer Version|LEAD Technologies Inc\. V|Lavc)"
-    rb" ?\d{1,3}(\.\d{1,3}){1,3}[a-z]?\0?"
-)
-_STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,83 +57,109 @@ def shown_pixel_data(
     value = element.value or b""
     vr = "OW" if element.VR in (None, "UN") else str(element.VR)
     if element.length == _UNDEFINED:
-        frames = number_of(dataset, "NumberOfFrames") or 1
-        return Shown(vr, _clean_fragments(value, frames), is_encapsulated=True)
+        return Shown(vr, _clean_fragments(value, dataset), is_encapsulated=True)
     return Shown(vr, _clean_native(value, dataset, encoding, is_signed=is_signed), is_encapsulated=False)
 
 
 def _clean_native(value: bytes, dataset: Dataset, encoding: Encoding, *, is_signed: bool) -> bytes:
     """Cut what follows the last frame, and clear the bits above Bits Stored."""
     allocated = number_of(dataset, "BitsAllocated") or 0
-    counts = [number_of(dataset, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
-    size = (number_of(dataset, "Rows") or 0) * (number_of(dataset, "Columns") or 0) * counts[0] * counts[1]
-    expected = (size * allocated + 7) // 8
-    if expected < len(value) and not _is_subsampled(dataset):
+    expected = native_bytes(dataset, allocated)
+    if expected < len(value):
         value = value[:expected]
     stored, high = number_of(dataset, "BitsStored") or 0, number_of(dataset, "HighBit")
-    if (
-        allocated == _WORD_BITS > stored > 0
-        and high == stored - 1
-        and _fits_padding(dataset, stored, is_signed=is_signed)
-    ):
-        return _without_unused_bits(value, stored, encoding, is_signed=is_signed)
+    if allocated == _WORD_BITS > stored > 0 and high == stored - 1:
+        padding = _padding(dataset, is_signed=is_signed)
+        return _without_unused_bits(value, stored, encoding, padding, is_signed=is_signed)
     return value
 
 
-def _is_subsampled(dataset: Dataset) -> bool:
-    """Return whether chrominance takes fewer bytes than samples say."""
-    return "422" in text_of(dataset, "PhotometricInterpretation")
+def native_bytes(dataset: Dataset, bits: int) -> int:
+    """Return how many bytes a data set's native pixels take, of so many bits each."""
+    counts = [number_of(dataset, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
+    size = (number_of(dataset, "Rows") or 0) * (number_of(dataset, "Columns") or 0) * counts[0] * counts[1]
+    if "422" in text_of(dataset, "PhotometricInterpretation"):  # two chrominance samples for two pixels
+        size = size * 2 // 3
+    return (size * bits + 7) // 8
 
 
-def _fits_padding(dataset: Dataset, stored: int, *, is_signed: bool) -> bool:
-    """Return whether no pixel padding value needs the bits above Bits Stored: some scanners write one there."""
+def _padding(dataset: Dataset, *, is_signed: bool) -> tuple[int, int] | None:
+    """Return the range of pixel padding: some scanners write it into the bits above Bits Stored."""
+    found = []
     for tag in (0x00280120, 0x00280121):
         element = dataset.get_item(tag) if tag in dataset else None
         raw = getattr(element, "value", b"") or b""
         if isinstance(raw, bytes) and len(raw) >= 2:  # noqa: PLR2004 - one 16-bit value
             order = "<" if getattr(element, "is_little_endian", True) else ">"
-            (number,) = struct.unpack(f"{order}{'h' if is_signed else 'H'}", raw[:2])
-            least, beyond = (-(1 << stored - 1), 1 << stored - 1) if is_signed else (0, 1 << stored)
-            if not least <= number < beyond:
-                return False
-    return True
+            found += struct.unpack(f"{order}{'h' if is_signed else 'H'}", raw[:2])
+    return (min(found), max(found)) if found else None
 
 
-def _without_unused_bits(value: bytes, stored: int, encoding: Encoding, *, is_signed: bool) -> bytes:
-    """Clear what is above Bits Stored in 16-bit words, where retired overlays were written (PS3.5 8.1.2)."""
+def _without_unused_bits(
+    value: bytes, stored: int, encoding: Encoding, padding: tuple[int, int] | None, *, is_signed: bool
+) -> bytes:
+    """Clear what is above Bits Stored in 16-bit words, where retired overlays were written (PS3.5 8.1.2).
+
+    A pixel that is padding stays; of a range of padding values only its two ends, so that no text fits between.
+    """
     order = "<" if encoding.little_endian else ">"
     words = np.frombuffer(value[: len(value) // 2 * 2], dtype=f"{order}i2" if is_signed else f"{order}u2")
     cleared = words & ((1 << stored) - 1)
     if is_signed:  # fill with the sign again
         sign = 1 << (stored - 1)
         cleared = (cleared ^ sign) - sign
+    if padding is not None:
+        cleared = np.where((words == padding[0]) | (words == padding[1]), words, cleared)
     return cleared.astype(words.dtype).tobytes()
 
 
-def _clean_fragments(value: bytes, frames: int) -> bytes:
-    """Return fragments whose code streams hold nothing but the picture, and an offset table made anew."""
-    fragments = list(_items(value))
-    table, fragments = (fragments[0], fragments[1:]) if fragments else (b"", [])
+def _clean_fragments(value: bytes, dataset: Dataset) -> bytes:
+    """Return frames whose code streams hold nothing but the picture, and an offset table made anew.
+
+    A frame stays in its fragments where nothing of it has to go; else it becomes one fragment.
+    """
+    table, *fragments = [*_items(value)] or [b""]
+    frames = _frames(table, fragments, number_of(dataset, "NumberOfFrames") or 1)
+    size = _rle_size(dataset)
+    done = [_clean_frame(frame, size) for frame in frames]
     starts, position = [], 0
-    old_starts: dict[int, int] = {}
-    cleaned: list[bytes] = []
-    for number, fragment in enumerate(fragments):
-        old_starts[position] = number
-        position += 8 + len(fragment)
-        is_last_of_frame = len(fragments) == frames or number == len(fragments) - 1
-        cleaned.append(_clean_code_stream(fragment, is_whole=is_last_of_frame))
-    position = 0
-    for fragment in cleaned:
+    for frame in done:
         starts.append(position)
-        position += 8 + len(fragment)
-    offsets = [
-        starts[old_starts[offset]]
-        for (offset,) in struct.iter_unpack("<L", table[: len(table) // 4 * 4])
-        if offset in old_starts
-    ]
+        position += sum(8 + len(fragment) for fragment in frame)
+    has_table = len(table) == 4 * len(frames) and bool(table)
     # a table that does not point at the frames holds something else, and may be left out
-    new_table = struct.pack(f"<{frames}L", *offsets) if len(table) == 4 * frames == 4 * len(offsets) else b""
-    return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in (new_table, *cleaned))
+    is_true = has_table and struct.unpack(f"<{len(frames)}L", table) == tuple(_starts(frames))
+    new_table = struct.pack(f"<{len(frames)}L", *starts) if is_true else b""
+    items = (new_table, *(fragment for frame in done for fragment in frame))
+    return b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
+
+
+def _frames(table: bytes, fragments: list[bytes], count: int) -> list[list[bytes]]:
+    """Return the fragments of each frame: by their number, by the table, or by where code streams start."""
+    if count == 1:
+        return [fragments]
+    if len(fragments) == count:
+        return [[fragment] for fragment in fragments]
+    positions = list(_starts([[fragment] for fragment in fragments]))
+    offsets = [offset for (offset,) in struct.iter_unpack("<L", table[: len(table) // 4 * 4])]
+    begins = [n for n, position in enumerate(positions) if position in set(offsets)]
+    if len(begins) != count or not begins or begins[0] != 0:
+        begins = [
+            n
+            for n, fragment in enumerate(fragments)
+            if fragment.startswith((JPEG_START, J2K_START, JP2_START))
+        ]
+    if len(begins) != count or begins[0] != 0:
+        raise RejectedError(Reason.UNDECODABLE, "its fragments cannot be told apart by frame")
+    return [fragments[begin:end] for begin, end in zip(begins, [*begins[1:], len(fragments)], strict=True)]
+
+
+def _starts(frames: Sequence[Sequence[bytes]]) -> Iterator[int]:
+    """Yield where each frame begins, as an offset table counts."""
+    position = 0
+    for frame in frames:
+        yield position
+        position += sum(8 + len(fragment) for fragment in frame)
 
 
 def _items(value: bytes) -> Iterator[bytes]:
@@ -146,47 +170,23 @@ def _items(value: bytes) -> Iterator[bytes]:
         at += 8 + length
 
 
-def _clean_code_stream(fragment: bytes, *, is_whole: bool) -> bytes:
-    """Return a fragment without comments and application data, and without what follows the picture's end."""
-    if fragment.startswith(_J2K_START):
-        cleaned = _without_j2k_comments(fragment)
-    elif fragment.startswith(_JPEG_START):
-        cleaned = _without_jpeg_comments(fragment)
-    else:
-        return fragment
-    end = cleaned.rfind(_JPEG_END) + 2
-    if is_whole and end > 2 and cleaned[end:].strip(b"\0"):  # noqa: PLR2004 - found
-        cleaned = cleaned[:end]
-    return cleaned + b"\0" * (len(cleaned) % 2)
+def _clean_frame(fragments: list[bytes], rle: FrameSize | None) -> list[bytes]:
+    frame = b"".join(fragments)
+    cleaned = clean_rle(frame, rle) if rle else clean_code_stream(frame)
+    if cleaned is None:
+        raise RejectedError(
+            Reason.UNDECODABLE, "its encapsulated frames are of a kind that cannot be looked into"
+        )
+    if frame.startswith(cleaned) and not frame[len(cleaned) :].strip(b"\0"):
+        return fragments  # nothing but padding follows
+    return [cleaned + b"\0" * (len(cleaned) % 2)]
 
 
-def _without_jpeg_comments(fragment: bytes) -> bytes:
-    """Leave out COM and APPn segments before the first scan (ISO/IEC 10918-1 section B.2.4)."""
-    kept, at = [fragment[:2]], 2
-    while at + 4 <= len(fragment) and fragment[at] == 0xFF:  # noqa: PLR2004 - each marker starts so
-        marker = fragment[at + 1]
-        if marker == 0xFF or marker in _STANDALONE:  # noqa: PLR2004 - fill byte
-            at += 1 if marker == 0xFF else 2  # noqa: PLR2004 - fill byte
-            continue
-        if marker == _SCAN:
-            break
-        (length,) = struct.unpack_from(">H", fragment, at + 2)
-        is_application = 0xE0 <= marker <= 0xEF  # noqa: PLR2004 - APP0 to APP15
-        is_kept = marker in _KEPT_APPLICATION_SEGMENTS if is_application else marker != _COMMENT
-        if is_kept or _SIGNATURE.fullmatch(fragment[at + 4 : at + 2 + length]):
-            kept.append(fragment[at : at + 2 + length])
-        at += 2 + length
-    return b"".join([*kept, fragment[at:]])
-
-
-def _without_j2k_comments(fragment: bytes) -> bytes:
-    """Leave out COM segments of the main header (ISO/IEC 15444-1 section A.9.2)."""
-    kept, at = [fragment[:2]], 2
-    while at + 4 <= len(fragment):
-        marker, length = struct.unpack_from(">HH", fragment, at)
-        if marker == _J2K_TILE or marker >> 8 != 0xFF:  # noqa: PLR2004 - each marker starts so
-            break
-        if marker != _J2K_COMMENT or _SIGNATURE.fullmatch(fragment[at + 6 : at + 2 + length]):
-            kept.append(fragment[at : at + 2 + length])
-        at += 2 + length
-    return b"".join([*kept, fragment[at:]])
+def _rle_size(dataset: Dataset) -> FrameSize | None:
+    """Return what an RLE frame should hold, None for other transfer syntaxes."""
+    meta = getattr(dataset, "file_meta", None)
+    if meta is None or meta.TransferSyntaxUID != RLELossless:
+        return None
+    rows, columns = number_of(dataset, "Rows") or 0, number_of(dataset, "Columns") or 0
+    planes = (number_of(dataset, "SamplesPerPixel") or 1) * ((number_of(dataset, "BitsAllocated") or 0) // 8)
+    return FrameSize(rows * columns, planes)

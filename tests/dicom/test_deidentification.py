@@ -211,7 +211,7 @@ def test_releasing_twice_leaves_a_valid_file(make_dataset: MakeDataset) -> None:
 
 
 def test_meanings_stay_where_the_scheme_is_a_published_one(make_dataset: MakeDataset) -> None:
-    codes = [("SCT", "Doe"), ("99LOCAL", "Chest PA, Dr Doe"), ("99LOCAL", "Doe"), (None, "Doe")]
+    codes = [("SCT", "Zone"), ("SCT", "Doe"), ("99LOCAL", "Chest PA, Dr Doe"), ("99LOCAL", "Doe"), (None, "Doe")]
     items = []
     for scheme, meaning in codes:
         item = code("1")
@@ -220,7 +220,7 @@ def test_meanings_stay_where_the_scheme_is_a_published_one(make_dataset: MakeDat
         items.append(item)
     dataset = out(encoded(make_dataset(ProcedureCodeSequence=Sequence(items))))
     meanings = [item.CodeMeaning for item in dataset.ProcedureCodeSequence]
-    assert meanings == ["Doe", "Chest PA", "REMOVED", "REMOVED"]
+    assert meanings == ["Zone", "REMOVED", "Chest PA", "REMOVED", "REMOVED"]
 
 
 def test_nothing_but_references_stays_in_references(make_dataset: MakeDataset) -> None:
