@@ -127,8 +127,7 @@ class Treatment:
     ) -> bytes | None:
         """Return an element's new bytes, None when it does not stay."""
         if tag >> 16 == _IMAGE_GROUP:
-            is_picture = tag in IMAGE_DATA and place.depth == 0 and isinstance(element, RawDataElement)
-            if is_picture:
+            if tag in IMAGE_DATA and place.depth == 0 and isinstance(element, RawDataElement):
                 return self._image_data(tag, element, dataset)
             # pictures in sequences are icons; offset tables and lengths say again what the fragments say
             self.note(tag, Action.REMOVED)

@@ -85,7 +85,7 @@ def native_bytes(dataset: Dataset, bits: int) -> int:
 
 def _padding(dataset: Dataset, *, is_signed: bool) -> tuple[int, int] | None:
     """Return the range of pixel padding: some scanners write it into the bits above Bits Stored."""
-    found = []
+    found: list[int] = []
     for tag in (0x00280120, 0x00280121):
         element = dataset.get_item(tag) if tag in dataset else None
         raw = getattr(element, "value", b"") or b""

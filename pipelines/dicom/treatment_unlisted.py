@@ -10,11 +10,12 @@ from functools import cache
 
 from pydicom.charset import python_encoding
 from pydicom.datadict import (
-    DicomDictionary,
+    dictionary_has_tag,
     dictionary_is_retired,
     dictionary_keyword,
     dictionary_VM,
     dictionary_VR,
+    repeater_has_tag,
 )
 from pydicom.dataset import Dataset
 
@@ -105,7 +106,7 @@ class Keeping:
     def unlisted(self, attribute: Attribute, dataset: Dataset) -> Treated:
         """Keep what the profile does not name, or make it safe. `dataset`: holds the attribute."""
         vr, treated = attribute.vr, REMOVED
-        if attribute.tag not in DicomDictionary:
+        if _is_of_a_repeating_group(attribute.tag):
             pass  # of a retired group that repeats (ACR-NEMA): no current rule has looked at it
         elif vr in ("DA", "DT", "TM"):
             treated = self._date(attribute)
@@ -217,6 +218,11 @@ def _most_values(tag: int) -> float:
     if most.isdecimal():
         return int(most)
     return 1 if dictionary_is_retired(tag) else float("inf")
+
+
+@cache
+def _is_of_a_repeating_group(tag: int) -> bool:
+    return repeater_has_tag(tag) and not dictionary_has_tag(tag)
 
 
 @cache

@@ -211,7 +211,13 @@ def test_releasing_twice_leaves_a_valid_file(make_dataset: MakeDataset) -> None:
 
 
 def test_meanings_stay_where_the_scheme_is_a_published_one(make_dataset: MakeDataset) -> None:
-    codes = [("SCT", "Zone"), ("SCT", "Doe"), ("99LOCAL", "Chest PA, Dr Doe"), ("99LOCAL", "Doe"), (None, "Doe")]
+    codes = [
+        ("SCT", "Zone"),
+        ("SCT", "Doe"),
+        ("99LOCAL", "Chest PA, Dr Doe"),
+        ("99LOCAL", "Doe"),
+        (None, "Doe"),
+    ]
     items = []
     for scheme, meaning in codes:
         item = code("1")
