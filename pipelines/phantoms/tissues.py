@@ -115,11 +115,11 @@ def _lung_tissue(
         # without its vessels the region keeps their mean: it is empty, not dark
         tissue += (blurred(tissue, 14.0) - tissue) * free
         # the collapsed lung is denser; the free air a shade darker, within the range of this film's lungs
-        denser = np.float32(0.025 + 0.16 * air.collapse) + lung_rim(air, scene) * np.float32(
+        denser = np.float32(0.015 + 0.14 * air.collapse) + lung_rim(air, scene) * np.float32(
             rng.uniform(0.02, 0.06)
         )
         extra = extra * (1 - free) + half * (1 - free) * denser
-        extra = extra + free * np.float32(rng.normal(0.03, 0.03))
+        extra = extra + free * np.float32(rng.normal(0.06, 0.03))
     # no two regions of lung hold the same blood and air: shade alone tells nothing
     regional = wobble(rng, frame.rows, frame.columns, cells=4) * np.float32(rng.uniform(0.02, 0.06))
     inside = (tissue + extra + regional) * lungs * (1 - np.float32(0.85) * heart)

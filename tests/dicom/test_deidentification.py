@@ -3,8 +3,10 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 
 from pipelines.dicom.confidentiality_options import Options
 from pipelines.dicom.deidentification import METHOD, Deidentified, deidentify
@@ -293,3 +295,90 @@ def test_a_partial_study_date_stays_as_coarse_and_has_no_day_in_the_table(make_d
     result = released(encoded(make_dataset()).replace(b"20180615", b"2018    "))
     assert int(pydicom.dcmread(BytesIO(result.content)).StudyDate[:4]) < 2018
     assert describe(read(encoded(make_dataset())), result, KEYRING)["study_date"] is None
+
+
+def test_what_names_the_patient_goes_from_texts_that_stay(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(
+        Manufacturer="Acme for DOE",
+        ManufacturerModelName="X1 of MRN-0042_b, 1.2.3.4.5",
+        SoftwareVersions=["1.2.3", "1.2.826.0.1.99.55.44.33.22"],
+        ScanOptions="JANE",
+        BodyPartExamined="CHEST",
+    )
+    after = out(encoded(dataset))
+    assert after.Manufacturer == "Acme for REMOVED"
+    assert after.ManufacturerModelName == "X1 of REMOVED_b, REMOVED"
+    assert list(after.SoftwareVersions) == ["1.2.3", "REMOVED"]
+    assert after.ScanOptions == "REMOVED"
+    assert after.BodyPartExamined == "CHEST"
+
+
+def test_a_name_in_another_script_is_found_by_its_bytes(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(SpecificCharacterSet="ISO_IR 192", PatientName="Wang^XiaoDong=王^小東=왕^샤오둥")
+    dataset.SequenceName, dataset.Manufacturer = "wang", "机 小東"
+    after = out(encoded(dataset))
+    assert (after.SequenceName, after.Manufacturer) == ("REMOVED", "机 REMOVED")
+
+
+def test_words_of_the_standard_stay_also_where_people_are_called_so(make_dataset: MakeDataset) -> None:
+    after = out(encoded(make_dataset(PatientName="Primary^Chest")))
+    assert after.ImageType == ["ORIGINAL", "PRIMARY"]
+    assert after.BodyPartExamined == "CHEST"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("Exposure", "IS", b"Doe's film"),
+        ("SliceThickness", "DS", b"Jane Doe"),
+        ("ScanOptions", "CS", b"DOE^JANE"),
+        ("ExposureControlMode", "LO", b"told Dr House"),
+        ("Manufacturer", "LO", b"Acme, seen by Dr House on behalf of Mrs Doe, who came by bus, and left"),
+        ("DistanceSourceToDetector", "FD", b"twenty-four bytes of name"[:24]),
+        ("PatientBirthDateInAlternativeCalendar", "LO", b"13390212"),
+        ("ContactDisplayName", "LO", b"House"),
+    ],
+)
+def test_a_short_value_that_is_not_what_its_attribute_asks_for_does_not_stay(
+    make_dataset: MakeDataset, keyword: str, vr: str, value: bytes
+) -> None:
+    dataset = read(encoded(make_dataset()))
+    tag = Tag(keyword)
+    dataset[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
+    assert value not in deidentify(dataset, KEYRING).content
+
+
+def test_what_somebody_typed_in_keeps_radiographic_words(make_dataset: MakeDataset) -> None:
+    dataset = make_dataset(AcquisitionProtocolName="thorax", PaddleDescription="chest of Dr House")
+    assert out(encoded(dataset)).PaddleDescription == "chest"
+
+
+def test_a_picture_in_a_sequence_goes(make_dataset: MakeDataset) -> None:
+    item = make_dataset()
+    source = encoded(make_dataset(AnatomicRegionSequence=Sequence([item])))
+    assert source.count(item.PixelData) == 2
+    assert released(source).content.count(item.PixelData) == 1
+
+
+def test_what_follows_the_last_entry_of_a_table_is_cut(make_dataset: MakeDataset) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 16], bytes(8) + b"Doe."
+    table["LUTData"].VR, table["LUTDescriptor"].VR = "OW", "US"
+    (item,) = out(encoded(make_dataset(VOILUTSequence=Sequence([table])))).VOILUTSequence
+    assert item.LUTData == bytes(8)
+
+
+def test_bits_above_bits_stored_stay_only_in_pixels_that_are_padding(make_dataset: MakeDataset) -> None:
+    pixels = np.array([[0xF830, 0x4123], [0x0FFF, 0xF830]], "<u2")
+    after = out(encoded(make_dataset(pixels=pixels, PixelPaddingValue=0xF830)))
+    assert after.PixelData == np.array([[0xF830, 0x0123], [0x0FFF, 0xF830]], "<u2").tobytes()
+
+
+def test_uids_of_code_tables_stay_only_below_the_roots_of_those_who_publish_codes(
+    make_dataset: MakeDataset,
+) -> None:
+    item = code("1")
+    item.CodeMeaning, item.ContextUID, item.MappingResourceUID = "Zone", "1.2.3.4", "1.2.840.10008.8.1.1"
+    (after,) = out(encoded(make_dataset(AnatomicRegionSequence=Sequence([item])))).AnatomicRegionSequence
+    assert after.ContextUID == KEYRING.key_of("uid", "1.2.3.4")
+    assert after.MappingResourceUID == "1.2.840.10008.8.1.1"
