@@ -6,6 +6,8 @@ Belongs here: numbers and pictures for people and for log.jsonl. Nothing here ch
 from __future__ import annotations
 
 import math
+import os
+import platform
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
     from pdeseray_model.run_folder import RunFolder
     from pdeseray_model.sampling import BatchPlan
     from pdeseray_model.training_state import Progress
+
+
+def machine(device: torch.device) -> dict[str, str | int]:
+    """Say on what a training runs: kind and name of the device, processors, torch. Never the host's name."""
+    is_gpu = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_gpu else device.type,
+        "processor": platform.machine(),
+        "processors_n": os.cpu_count() or 1,
+        "torch": torch.__version__,
+    }
 
 
 @dataclass

@@ -36,7 +36,7 @@ from pdeseray_model.errors import DivergedError, UnusableError
 from pdeseray_model.journal import Journal
 from pdeseray_model.losses import loss_of
 from pdeseray_model.networks import build, count_parameters
-from pdeseray_model.reporting import Reporter
+from pdeseray_model.reporting import Reporter, machine
 from pdeseray_model.run_folder import RunFolder, identify
 from pdeseray_model.sampling import BatchPlan, StepSampler
 from pdeseray_model.schedule import best_epochs, has_stalled, learning_rate
@@ -149,6 +149,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
             steps_n=steps_n,
             network=config.network.to_dict(),
             recipe=recipe.to_dict(),
+            machine=machine(fabric.device),
             **description,
         )
         journal.say(

@@ -1,11 +1,11 @@
-"""The page's part behind the numbers: what differs from the paper, where each number came from, what it cannot say."""
+"""The page's part behind the numbers: what differs from the paper, and what the numbers cannot say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from pipelines.modelling.comparison import LEAST_POSITIVES_N
-from pipelines.reports.markup import Html, bullets, join, paragraph, section, table, tag
+from pipelines.reports.markup import Html, bullets, paragraph, section, table, tag
 from pipelines.reports.material import PROTOCOLS, Material
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _WITHOUT_EFFECT = frozenset(
         "overlay_every_epochs",
     }
 )
-_SHORT = 12  # digits of a digest that a person compares
 _SILENT = (
     (
         "Checkpoint",
@@ -113,57 +112,6 @@ def _said(value: Any) -> str:  # noqa: ANN401 - a JSON value
     if isinstance(value, list):
         return ", ".join(str(one) for one in value)
     return str(value).replace("_", " ")
-
-
-def lineage_section(material: Material) -> Html:
-    """List what each stage made, and from which versions of what."""
-    rows = [
-        (
-            stage["asset"],
-            tag("code", stage["data_version"][:_SHORT]),
-            tag("code", stage["run_key"][:_SHORT]),
-            tag("code", stage["code_version"][:_SHORT]),
-            tag("small", join((_input(one) for one in stage["inputs"]), ", ")),
-        )
-        for stage in material.stages
-    ]
-    models = [
-        (
-            name,
-            row["cohort"],
-            row["init"] if row["parent_model_id"] is None else f"from {row['parent_model_id']}",
-            f"{row['parameters_n']:,}",
-            str(row["seed"]),
-            tag("code", row["weights_sha256"][:_SHORT]),
-        )
-        for name, row in material.models.items()
-    ]
-    return section(
-        "lineage",
-        "Where each number came from",
-        paragraph(
-            "The same run key gives the same data version. Seconds, times, Dagster and MLflow runs of each stage are "
-            "in the table ",
-            tag("code", "stages"),
-            " and the view ",
-            tag("code", "lineage"),
-            " of the warehouse; they are left out here, so that this page changes only when a result does.",
-        ),
-        table(
-            ("model", "trained on", "start", "parameters", "seed", "weights"),
-            models,
-            caption="Models on this page.",
-        ),
-        table(
-            ("asset", "data version", "run key", "code", "made from"),
-            rows,
-            caption="First digits of digests; in full in the warehouse.",
-        ),
-    )
-
-
-def _input(one: Mapping[str, str]) -> Html:
-    return join([one["asset"], " ", tag("code", one["data_version"][:8])])
 
 
 def limits(material: Material) -> list[str]:

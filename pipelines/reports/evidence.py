@@ -1,6 +1,7 @@
-"""Writes the evidence page and the model card: one self-contained HTML file and one Markdown file, from the tables.
+"""Writes the evidence page, the model card and the CLAIM checklist: one self-contained HTML file and two of Markdown.
 
-The same tables give the same bytes: no clock, no run id, no seconds. Nothing on the page asks a network for anything.
+The same tables give the same bytes; without what `markup.varying` marks (seconds, run ids, machine, revision) so do the
+tables of another run of the same data. Nothing on the page asks a network for anything.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING
 
 from pipelines.lake.files import write_bytes
 from pipelines.records import UnusableInputError
-from pipelines.reports.background import NOT_A_DEVICE, deviations_section, limits_section, lineage_section
+from pipelines.reports.background import NOT_A_DEVICE, deviations_section, limits_section
 from pipelines.reports.cases import cases_section
+from pipelines.reports.chain import chain_section
+from pipelines.reports.claim import claim_checklist
+from pipelines.reports.costs import costs_section, points_section
 from pipelines.reports.learning import curves_section
+from pipelines.reports.lineage import lineage_section
 from pipelines.reports.markup import Html, join, paragraph, tag
 from pipelines.reports.material import Material
 from pipelines.reports.model_card import model_card
 from pipelines.reports.population import cohorts_section, flow_section, trust_section
+from pipelines.reports.questions import questions_section
 from pipelines.reports.results import (
     comparison_section,
     glance_section,
@@ -24,6 +30,7 @@ from pipelines.reports.results import (
     table_5_section,
 )
 from pipelines.reports.style import STYLE
+from pipelines.reports.tuning import tuning_section, variants_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +44,17 @@ if TYPE_CHECKING:
 TITLE = "Evidence on pneumothorax models"
 _SECTIONS: tuple[tuple[str, str, Callable[[Material], Html]], ...] = (
     ("glance", "At a glance", glance_section),
+    ("questions", "Asked first", questions_section),
     ("flow", "Flow", flow_section),
     ("cohorts", "Cohorts", cohorts_section),
+    ("chain", "Pipeline", chain_section),
     ("table4", "Table 4", table_4_section),
     ("table5", "Table 5", table_5_section),
-    ("comparison", "Before and after", comparison_section),
+    ("costs", "Costs", costs_section),
+    ("points", "Operating points", points_section),
+    ("comparison", "Side by side", comparison_section),
+    ("tuning", "Fine-tuning", tuning_section),
+    ("variants", "Ablations", variants_section),
     ("subgroups", "Subgroups", subgroup_section),
     ("curves", "Curves", curves_section),
     ("cases", "Single radiographs", cases_section),
@@ -60,7 +73,7 @@ def write_evidence(
     models_url: UPath,
     out: UPath,
 ) -> list[UPath]:
-    """Write ``evidence.html`` and ``model_card.md`` into `out`, each whole or not at all.
+    """Write ``evidence.html``, ``model_card.md`` and ``claim_checklist.md`` into `out`, each whole or not at all.
 
     Parameters
     ----------
@@ -91,7 +104,11 @@ def write_evidence(
             found=f"none of {', '.join(settings.cohorts)}",
             remedy="run the pipeline first: pdeseray run",
         )
-    files = {"evidence.html": page(material), "model_card.md": model_card(material)}
+    files = {
+        "evidence.html": page(material),
+        "model_card.md": model_card(material),
+        "claim_checklist.md": claim_checklist(material),
+    }
     for name, text in files.items():
         write_bytes(out / name, text.encode("utf-8"))
     return [out / name for name in files]
@@ -110,7 +127,11 @@ def page(material: Material) -> str:
         ),
         tag("nav", tag("ul", *(tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in _SECTIONS))),
         tag("main", *(build(material) for _, _, build in _SECTIONS)),
-        tag("footer", NOT_A_DEVICE),
+        tag(
+            "footer",
+            NOT_A_DEVICE,
+            " Beside this page: model_card.md and claim_checklist.md, from the same tables.",
+        ),
     )
     head = tag(
         "head",

@@ -10,13 +10,13 @@ import io
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.reports.markup import Html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any, Literal
+    from typing import Any
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,6 +34,9 @@ _PAGE_COLOURS = {
     _SERIES[2]: "var(--three)",
 }
 _SIZE_IN = (4.2, 2.9)  # about a phone's width, so that letters stay readable there
+
+
+Corner: TypeAlias = Literal["lower right", "lower left", "upper left"]
 
 
 @dataclass(frozen=True)
@@ -124,17 +127,67 @@ def training_curves(key: str, train: Curve, validation: Curve, *, best_epoch: in
     return out[0]
 
 
-def roc_curves(key: str, curves: Sequence[Curve]) -> Html:
-    """Draw ROC curves of at most three models, with the line of chance."""
+@dataclass(frozen=True)
+class Frame:
+    """Axes for curves of a score: labels with units, ends, a grey guide, and the corner that curves leave empty."""
+
+    x_label: str
+    y_label: str
+    x_ends: tuple[float, float] = (0, 100)
+    y_ends: tuple[float, float] = (0, 102)
+    guide: tuple[tuple[float, float], tuple[float, float]] | None = None
+    corner: Corner | None = "lower right"
+    has_points: bool = False
+    has_log_x: bool = False
+
+
+def score_curves(
+    key: str, frame: Frame, curves: Sequence[Curve], *, paper: tuple[float, float] | None = None
+) -> Html:
+    """Draw curves of at most three models in one frame, the paper's operating point as a diamond."""
     with _drawn(key) as (axes, out):
-        axes.plot([0, 100], [0, 100], color=_LINE, linewidth=1)
+        if frame.guide:
+            axes.plot(*frame.guide, color=_MUTED, linewidth=1)
+        if frame.has_log_x:
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for curve, colour, dash in zip(curves, _cycled(len(curves)), ("-", "--", ":"), strict=False):
-            axes.plot(curve.x, curve.y, dash, color=colour, linewidth=1.8, label=curve.name)
-        axes.set_xlabel("radiographs without pneumothorax called positive, %")
-        axes.set_ylabel("positives found, %")
-        axes.set_xlim(0, 100)
-        axes.set_ylim(0, 102)
-        _legend(axes, inside="lower right")
+            marker = "o" if frame.has_points else None
+            axes.plot(
+                curve.x,
+                curve.y,
+                dash,
+                color=colour,
+                linewidth=1.8,
+                label=curve.name,
+                marker=marker,
+                markersize=4,
+            )
+        if paper is not None:
+            axes.plot([paper[0]], [paper[1]], **_paper_marks("paper"), zorder=5)
+        axes.set_xlabel(frame.x_label)
+        axes.set_ylabel(frame.y_label)
+        axes.set_xlim(*frame.x_ends)
+        axes.set_ylim(*frame.y_ends)
+        _legend(axes, inside=frame.corner)
+    return out[0]
+
+
+def learning_curve(
+    key: str, points: Sequence[tuple[float, float, float, float]], levels: Mapping[str, float]
+) -> Html:
+    """Draw (share of labels, value, low, high), all in percent, with levels that no label moves as lines."""
+    with _drawn(key) as (axes, out):
+        shares, values, lows, highs = zip(*sorted(points), strict=True)
+        axes.vlines(shares, lows, highs, color=_SERIES[0], linewidth=1.6)
+        axes.plot(shares, values, "o-", color=_SERIES[0], markersize=5, label="fine-tuned, 95 % interval")
+        for (name, level), colour, dash in zip(levels.items(), _SERIES[1:], ("--", ":"), strict=False):
+            axes.axhline(level, color=colour, linewidth=1.6, linestyle=dash, label=name)
+        axes.set_xlabel("share of the training labels, %")
+        axes.set_ylabel("Dice over positives, %")
+        axes.set_xlim(0, 105)
+        axes.set_ylim(0, None)
+        _legend(axes)
     return out[0]
 
 
@@ -188,7 +241,7 @@ def _cycled(count: int) -> list[str]:
     return [_SERIES[at % len(_SERIES)] for at in range(count)]
 
 
-def _legend(axes: Axes, inside: Literal["lower right"] | None = None) -> None:
+def _legend(axes: Axes, inside: Corner | None = None) -> None:
     """Name the marks above the axes, where they hide nothing, unless a corner is known to stay empty."""
     names = axes.get_legend_handles_labels()[1]
     if not names:

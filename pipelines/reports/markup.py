@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ def tag(name: str, *contents: Content, **attributes: str | None) -> Html:
     return Html(f"<{name}{named}>" if name == "img" else f"<{name}{named}>{join(contents)}</{name}>")
 
 
+_VARIES, _ENDS = "<!--varies-->", "<!--/varies-->"
+
+
+def varying(content: Content) -> Html:
+    """Mark what another run of the same data would print otherwise: seconds, run ids, machines."""
+    return Html(f"{_VARIES}{markup(content)}{_ENDS}")
+
+
+def lasting(page: str) -> str:
+    """Leave out what `varying` marked: what remains changes only when a result does."""
+    return re.sub(f"{_VARIES}.*?{_ENDS}", "", page, flags=re.DOTALL)
+
+
 def paragraph(*contents: Content, class_: str | None = None) -> Html:
     """Give a paragraph."""
     return tag("p", *contents, class_=class_)
@@ -75,8 +89,19 @@ def table(head: Sequence[Content], rows: Iterable[Sequence[Content]], *, caption
         tag("tbody", *body),
     )
     # the caption stands outside what scrolls: on a phone it would be cut with the columns
-    scrolled = tag("div", grid, class_="wide", tabindex="0", role="group", aria_label=str(caption))
+    scrolled = tag("div", grid, class_="wide", tabindex="0", role="group", aria_label=_as_words(caption))
     return tag("div", paragraph(caption, class_="caption"), scrolled, class_="tabled")
+
+
+def folded(summary: Content, *contents: Content) -> Html:
+    """Give what a reader opens; on paper it is open."""
+    return tag("details", tag("summary", summary), *contents)
+
+
+def _as_words(content: Content) -> str:
+    """Leave out markup, and what varies: an attribute cannot be marked as such."""
+    words = re.sub(r"<[^>]*>", "", lasting(markup(content)))
+    return html.unescape(words).strip()
 
 
 def figure(picture: Html, caption: Content) -> Html:

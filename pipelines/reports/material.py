@@ -112,6 +112,11 @@ class Material:
         return self._rows("leakage")
 
     @cached_property
+    def audit(self) -> list[Row]:
+        """What de-identification did, attribute by attribute."""
+        return self._rows("deidentification_audit")
+
+    @cached_property
     def agreement(self) -> list[Row]:
         """Agreement of readers over whole cohorts."""
         return [row for row in self._rows("agreement") if row["radiograph_id"] is None]
@@ -136,6 +141,11 @@ class Material:
         return {row["model_id"]: row for row in rows}
 
     @cached_property
+    def trainings(self) -> dict[str, Row]:
+        """What changes from run to run of each model's training: MLflow run, version, seconds."""
+        return {row["model_id"]: row for row in self._rows("models")}
+
+    @cached_property
     def evaluations(self) -> dict[tuple[str, str, str, str], dict[str, Row]]:
         """Metric to row, by (test set, protocol, model, subgroup), at the paper's operating point."""
         found: dict[tuple[str, str, str, str], dict[str, Row]] = {}
@@ -146,6 +156,35 @@ class Material:
         return found
 
     @cached_property
+    def other_points(self) -> dict[tuple[str, str, str, str], dict[str, Row]]:
+        """Metric to row, by (test set, protocol, model, operating point), at every point but the paper's."""
+        found: dict[tuple[str, str, str, str], dict[str, Row]] = {}
+        for row in self._rows("evaluations"):
+            if row["operating_point"] != "paper" and row["subgroup"] == "all":
+                key = (row["test_set"], row["protocol"], row["model_id"], row["operating_point"])
+                found.setdefault(key, {})[row["metric"]] = row
+        return found
+
+    @cached_property
+    def operating_points(self) -> dict[str, Row]:
+        """What validation chose, by model."""
+        return {row["model_id"]: row for row in self._rows("operating_points")}
+
+    @cached_property
+    def promotions(self) -> list[Row]:
+        """Who became champion and why, or did not."""
+        return self._rows("promotions")
+
+    @cached_property
+    def curves(self) -> dict[tuple[str, str, str], dict[str, list[Row]]]:
+        """Points by model, by (test set, protocol, curve)."""
+        found: dict[tuple[str, str, str], dict[str, list[Row]]] = {}
+        for row in sorted(self._rows("curves"), key=lambda row: int(row["point"])):
+            key = (row["test_set"], row["protocol"], row["curve"])
+            found.setdefault(key, {}).setdefault(row["model_id"], []).append(row)
+        return found
+
+    @cached_property
     def comparisons(self) -> list[Row]:
         """Paired differences."""
         return self._rows("comparisons")
@@ -153,12 +192,28 @@ class Material:
     @cached_property
     def stages(self) -> list[Row]:
         """The last record of each stage that did not fail, without times and run ids, in the order of their assets."""
+        keep = ("asset", "data_version", "run_key", "code_version", "inputs", "rows")
+        return [{key: row[key] for key in keep} for row in self.runs]
+
+    @cached_property
+    def runs(self) -> list[Row]:
+        """The same records with what changes from run to run: seconds, times, run ids."""
         latest: dict[str, Row] = {}
         for row in sorted(self._rows("stages"), key=lambda row: row["started_at"]):
             if row["outcome"] != "failed" and row["asset"] not in _AFTER:
                 latest[row["asset"]] = row
-        keep = ("asset", "data_version", "run_key", "code_version", "inputs", "rows")
-        return [{key: latest[asset][key] for key in keep} for asset in sorted(latest)]
+        return [latest[asset] for asset in sorted(latest)]
+
+    @cached_property
+    def seconds_a_film(self) -> dict[tuple[str, str, str], float]:
+        """Mean seconds to predict a film, by (test set, protocol, model); those of folds are pooled."""
+        rows = (
+            self.lake.read("predictions").select(["cohort", "protocol", "model_id", "seconds_s"]).to_pylist()
+        )
+        sums: dict[tuple[str, str, str], list[float]] = {}
+        for row in rows:
+            sums.setdefault((row["cohort"], row["protocol"], row["model_id"]), []).append(row["seconds_s"])
+        return {key: sum(values) / len(values) for key, values in sums.items()}
 
     def evaluated(self, test_set: str, protocol: str) -> list[str]:
         """Models with rows on a test set under a protocol, in the order in which they were evaluated."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.reports.differences import differences
 from pipelines.reports.figures import Bars, share_bars, size_histogram
 from pipelines.reports.markup import (
     Html,
@@ -138,6 +139,7 @@ def cohorts_section(material: Material) -> Html:
         "What the cohorts look like",
         tag("div", *figures, class_="figures"),
         _numbers(material, names),
+        *differences(material),
     )
 
 

@@ -17,6 +17,7 @@ from pipelines.reports.markup import (
     bullets,
     count,
     figure,
+    folded,
     join,
     paragraph,
     percent,
@@ -26,6 +27,7 @@ from pipelines.reports.markup import (
     with_interval,
 )
 from pipelines.reports.material import PROTOCOLS, REFERENCES, Material, Printed, printed
+from pipelines.reports.scores import is_of_a_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -206,6 +208,8 @@ def comparison_section(material: Material) -> Html:
     )
     for pair in pairs:
         model, other, test_set, protocol = pair
+        if not (is_of_a_table(material, model) and is_of_a_table(material, other)):
+            continue  # ablations and variants have a table of their own
         rows = [
             r
             for r in material.comparisons
@@ -224,24 +228,27 @@ def comparison_section(material: Material) -> Html:
         parts += [
             tag("h3", title),
             bullets(said),
-            table(
-                ("metric", "difference, points", "p", "p of"),
-                [
-                    (
-                        NAMES[r["metric"]],
-                        _difference(r),
-                        f"{r['p']:.3f}" if r["p"] >= _LEAST_P else f"< {_LEAST_P}",
-                        tag("small", r["test"].split("; p: ")[-1]),
-                    )
-                    for r in rows
-                ],
-                caption=f"{test_set}, {PROTOCOLS[protocol]}; {count(positives)} positive radiographs; 95 % "
-                f"{rows[0]['test'].split('; p: ')[0]}.",
+            folded(
+                "All metrics",
+                table(
+                    ("metric", "difference, points", "p", "p of"),
+                    [
+                        (
+                            NAMES[r["metric"]],
+                            _difference(r),
+                            f"{r['p']:.3f}" if r["p"] >= _LEAST_P else f"< {_LEAST_P}",
+                            tag("small", r["test"].split("; p: ")[-1]),
+                        )
+                        for r in rows
+                    ],
+                    caption=f"{test_set}, {PROTOCOLS[protocol]}; {count(positives)} positive radiographs; 95 % "
+                    f"{rows[0]['test'].split('; p: ')[0]}.",
+                ),
             ),
         ]
     if not pairs:
         parts.append(paragraph("No two models were compared."))
-    return section("comparison", "Before and after, side by side", *parts)
+    return section("comparison", "Side by side on the same radiographs", *parts)
 
 
 _LEAST_P = 0.001
@@ -266,7 +273,7 @@ def subgroup_section(material: Material) -> Html:
             for group in groups:
                 found = material.metrics(cohort.name, protocol, model, group)
                 label = group.replace("view_position=", "projection ").replace("size_class=", "size ")
-                label = label.replace("laterality=", "side ")
+                label = label.replace("laterality=", "side ").replace("=", " ")
                 rows.append(
                     (join([label, tag("small", _n(found))]), *(_cell(found.get(name)) for name in names))
                 )

@@ -32,6 +32,8 @@ code { font-family: ui-monospace, Consolas, monospace; font-size: 0.88em; overfl
 }
 .muted { color: var(--muted); }
 nav ul { list-style: none; padding: 0; margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; }
+details { margin: 0.6rem 0; }
+summary { cursor: pointer; color: var(--one); width: fit-content; }
 .tabled { margin: 1.2rem 0; }
 .caption { color: var(--muted); font-size: 0.92rem; margin: 0 0 0.4rem; }
 .wide { overflow-x: auto; }
@@ -48,6 +50,7 @@ tbody th { font-weight: 500; min-width: 9rem; }
   tbody th { position: sticky; left: 0; background: var(--page); min-width: 7.5rem; max-width: 9rem; }
 }
 td small, th small { display: block; white-space: nowrap; }
+td small.said, th small.said { white-space: normal; min-width: 12rem; max-width: 26rem; text-align: left; }
 th small { white-space: normal; }
 .missing { color: var(--muted); font-style: italic; }
 figure { margin: 0; }
@@ -84,7 +87,8 @@ footer {
     --two: #b85c00; --three: #00795a; --warn: #fff;
   }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
-  nav { display: none; }
+  nav, summary { display: none; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   .wide { overflow: visible; }
   table { font-size: 8pt; }
   figure, tr, .box { break-inside: avoid; }

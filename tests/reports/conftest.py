@@ -19,6 +19,11 @@ from pipelines.lake.shards import ShardSet
 from pipelines.lake.tables import Lake
 from pipelines.modelling.comparison import compare
 from pipelines.modelling.evaluation import evaluate
+from pipelines.modelling.evaluation_areas import curve_rows
+from pipelines.modelling.evaluation_pixels import measure
+from pipelines.modelling.evaluation_set import evaluation_set, predictions_on
+from pipelines.modelling.gate_readings import gate_reading_rows
+from pipelines.modelling.operating_points import OperatingPoint
 from pipelines.settings import Settings
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -280,7 +285,20 @@ class Builder:
             for at, model in enumerate(models)
             for row in evaluate(predictions, masks, model_id=model, with_references=at == 0, **common)
         ]
+        evaluated = evaluation_set(
+            common["splits"], masks, common["instances"], test_set=cohort, protocol=protocol
+        )
+        curves = []
+        for at, model in enumerate(models):
+            aligned = predictions_on(evaluated, predictions, model)
+            measured = measure(evaluated, aligned, shards=common["shards"], point=OperatingPoint())
+            curves += curve_rows(evaluated, measured, model_id=model)
+            if at == 0:
+                found += gate_reading_rows(
+                    evaluated, measured, aligned, model_id=model, shards=common["shards"], evaluation_px=512
+                )
         lake.write("evaluations", part, found)
+        lake.write("curves", part, curves)
         one, other = list(models)
         lake.write("comparisons", part, compare(predictions, masks, model_id=one, other_id=other, **common))
 
@@ -374,6 +392,14 @@ def build(root: Path, *, siim_n: int, tmc_n: int) -> Small:
         [
             {"cohort": "tmc", "measure": "fleiss_kappa", "value": 0.81, "ci_low": 0.7, "ci_high": 0.9},
             {"cohort": "tmc", "radiograph_id": "2.25.200000", "measure": "dice", "value": 0.9},
+        ],
+    )
+    small.lake.write(
+        "deidentification_audit",
+        "siim",
+        [
+            {"cohort": "siim", "tag": "(0010,0010)", "keyword": "PatientName", "action": "emptied", "n": 39},
+            {"cohort": "siim", "tag": "(0010,0020)", "keyword": "PatientID", "action": "keyed", "n": 39},
         ],
     )
     for at, (asset, inputs) in enumerate(

@@ -7,8 +7,10 @@ import pytest
 from pipelines.reports.figures import (
     Bars,
     Curve,
+    Frame,
     intervals,
-    roc_curves,
+    learning_curve,
+    score_curves,
     share_bars,
     size_histogram,
     training_curves,
@@ -83,5 +85,9 @@ def test_figures_stand_with_little_to_draw(empty: bool) -> None:
     assert "<svg" in training_curves(
         "t", Curve("training", [], []), Curve("validation", [1], [0.5]), best_epoch=1
     )
-    assert "<svg" in roc_curves("roc", [Curve("net", [0, 100], [0, 100])])
+    frame = Frame("false positives, %", "found, %", guide=((0, 100), (0, 100)))
+    assert "<svg" in score_curves(
+        "roc", frame, [] if empty else [Curve("net", [0, 100], [0, 100])], paper=(4, 71)
+    )
+    assert "<svg" in learning_curve("labels", [(100, 50, 40, 60)], {} if empty else {"from scratch": 30.0})
     assert "<svg" in intervals("rows", [("net", 80.0, 70.0, 90.0, None)], x_label="mDSC, %")
