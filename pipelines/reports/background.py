@@ -53,14 +53,22 @@ _SILENT = (
 
 def deviations_section(material: Material) -> Html:
     """List every setting of every model that differs from the paper's profile, then what the paper leaves open."""
-    rows = [row for model in material.models for row in _deviations(material, model)]
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for model in material.models:
+        for row in _deviations(material, model):
+            found.setdefault(row, []).append(model)
+    rows = [
+        (setting, theirs, ours, Html(f'<small class="said">{_who(models, len(material.models))}</small>'))
+        for (setting, theirs, ours), models in found.items()
+    ]
     return section(
         "deviations",
         "What differs from the paper",
         table(
-            ("model: setting", "the paper", "here"),
+            ("setting", "the paper", "here", "models"),
             rows,
-            caption=f"Profile {material.settings.profile}. Settings that cannot change a result are left out.",
+            caption=f"Profile {material.settings.profile}, n = {len(material.models)} models. Settings that "
+            "cannot change a result are left out.",
         ),
         tag("h3", "Where the paper is silent or odd"),
         tag("ul", *(tag("li", tag("b", f"{name}: "), text) for name, text in _SILENT)),
@@ -103,7 +111,11 @@ def _deviations(material: Material, model: str) -> list[tuple[str, str, str]]:
     init = description.get("init")
     if init == "random":
         found.append(("initialisation", "ImageNet", "random"))
-    return [(f"{model}: {setting}", theirs, ours) for setting, theirs, ours in found]
+    return found
+
+
+def _who(models: list[str], every_n: int) -> str:
+    return f"all {every_n}" if len(models) == every_n > 1 else ", ".join(models)
 
 
 def _said(value: Any) -> str:  # noqa: ANN401 - a JSON value

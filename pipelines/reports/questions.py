@@ -41,7 +41,7 @@ def questions_section(material: Material) -> Html:
                     "Who holds the key? It lies in the secrets folder, never beside the data; the page on "
                     "de-identification says how to keep it."
                 ),
-                "What leaves the house? Nothing: this page loads nothing and the pipeline calls nobody.",
+                "What leaves the house? This page loads nothing, and the telemetry of every library is off.",
             ),
         ),
         *_asked(
@@ -62,7 +62,13 @@ def questions_section(material: Material) -> Html:
 def _asked(question: str, answer: Iterator[Html], then: tuple[str, ...]) -> Iterator[Html]:
     yield tag("h3", question)
     yield bullets(answer)
-    yield paragraph(tag("b", "Then: "), join(then, " "), class_="muted")
+    yield paragraph("What follows:", class_="muted next")
+    yield bullets(_with_code(one) for one in then)
+
+
+def _with_code(words: str) -> Html:
+    """Set what stands in backticks as code."""
+    return join(tag("code", part) if at % 2 else part for at, part in enumerate(words.split("`")))
 
 
 def _of_a_reviewer(material: Material) -> Iterator[Html]:
@@ -117,7 +123,7 @@ def _of_a_data_officer(material: Material) -> Iterator[Html]:
     looked = (
         f"Pixels were looked at for text, and what may identify was blanked; {count(held)} films wait for a person."
         if material.settings.pixel_text
-        else "Pixels were not looked at for text: the setting `pixel_text` is off."
+        else "Pixels were not looked at for text: the setting pixel_text is off."
     )
     yield join(
         [f"{looked} Dates are shifted, all of a patient by the same days; ids are keyed; names are removed."]

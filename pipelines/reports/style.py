@@ -34,6 +34,8 @@ code { font-family: ui-monospace, Consolas, monospace; font-size: 0.88em; overfl
 nav ul { list-style: none; padding: 0; margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; }
 details { margin: 0.6rem 0; }
 summary { cursor: pointer; color: var(--one); width: fit-content; }
+.next { margin-bottom: 0; }
+.next + ul { color: var(--muted); margin-top: 0.2rem; }
 .tabled { margin: 1.2rem 0; }
 .caption { color: var(--muted); font-size: 0.92rem; margin: 0 0 0.4rem; }
 .wide { overflow-x: auto; }
