@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,15 @@ class Cleared:
     keys
         What was withdrawn, and the radiographs that any kept version knows it to name.
     training_sets
-        Data versions of the training sets that held something withdrawn: what was drawn from them has to go, too.
+        Data versions of the training sets that held something withdrawn, and how many radiographs: what was drawn from
+        them has to go, and models that learnt from them say so.
     """
 
     moves: Mapping[ShardRef, ShardRef]
     obsolete: Sequence[tuple[str, str]]
     images_n: int
     keys: frozenset[str]
-    training_sets: frozenset[str]
+    training_sets: Mapping[str, int]
 
 
 def withdrawn_keys(lake: Lake) -> frozenset[str]:
@@ -84,6 +85,7 @@ def clear_shards(
     warehouse_dir: UPath,
     training_sets: UPath,
     keys: frozenset[str],
+    told: Callable[[Mapping[str, int]], None] = lambda _: None,
 ) -> Cleared:
     """Write touched shards anew without what was withdrawn, and move tables and training sets over.
 
@@ -103,6 +105,8 @@ def clear_shards(
         withdrawn is removed with the pictures drawn from it: it is made anew by the next training.
     keys
         What was withdrawn.
+    told
+        Told of `Cleared.training_sets` before they go: afterwards nobody could say it any more.
     """
     gone = [gone_from(version, keys) for version in kept_versions(warehouse_dir)]
     references = References()
@@ -128,11 +132,12 @@ def clear_shards(
             _age(kind, shard)
             images_n += n - len(live)
     _move_tables(lake, moves)
+    told({path.name: n for path, n in obsolete_sets.items()})
     for path in obsolete_sets:
         _drop_pictures(path)
         shutil.rmtree(path)
     _move_training_sets(training_sets, moves)
-    return Cleared(moves, obsolete, images_n, everything, frozenset(path.name for path in obsolete_sets))
+    return Cleared(moves, obsolete, images_n, everything, {path.name: n for path, n in obsolete_sets.items()})
 
 
 def forget(warehouse_dir: UPath, shards: Sequence[ShardSet], cleared: Cleared) -> int:
@@ -170,17 +175,17 @@ def _add_version(references: References, version: Path, gone: Gone) -> None:
                 references.add(shard, index, withdrawn=withdrawn)
 
 
-def _add_training_sets(references: References, folder: UPath, gone: frozenset[str]) -> list[Path]:
-    """Note what training sets point at; return the folders of those with something withdrawn, which have to go."""
-    obsolete = []
+def _add_training_sets(references: References, folder: UPath, gone: frozenset[str]) -> dict[Path, int]:
+    """Note what training sets point at; return the folders of those that hold something withdrawn, and how much."""
+    obsolete = {}
     for path, document in _training_sets(folder):
-        holds = any(one["id"] in gone for one in document["radiographs"])
+        holds = sum(one["id"] in gone for one in document["radiographs"])
         for one in document["radiographs"]:
             for kind in ("image", "mask"):
                 if one["id"] in gone or not holds:
                     references.add(one[f"{kind}_shard"], one[f"{kind}_index"], withdrawn=one["id"] in gone)
         if holds:
-            obsolete.append(path.parent)
+            obsolete[path.parent] = holds
     return obsolete
 
 

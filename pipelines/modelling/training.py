@@ -143,6 +143,7 @@ def model_row(spec: ModelSpec, trained: Trained, *, profile: str, data_version: 
         "gmacs": gmacs_of(trained.folder),
         "tuning": spec.tuning if spec.parent else None,
         "train_share": spec.train_share,
+        "withdrawn_n": None,
         "profile": profile,
         "init": result["init"],
         "seed": result["seed"],

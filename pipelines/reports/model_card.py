@@ -68,6 +68,10 @@ def _model(material: Material, cohort: Cohort) -> str:
         ("data version", f"`{row['data_version']}`"),
         ("weights (SHA-256)", f"`{row['weights_sha256']}`"),
     ]
+    if row["withdrawn_n"]:
+        facts.append(
+            ("withdrawn since", f"at least {row['withdrawn_n']} radiographs that it learnt from: retrain it")
+        )
     parts = [f"## {name}", _table(("", ""), facts)]
     for protocol in material.protocols(cohort.name):
         found = material.metrics(cohort.name, protocol, name)

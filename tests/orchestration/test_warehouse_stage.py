@@ -2,6 +2,7 @@
 
 import datetime as dt
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,26 @@ def launch(house: House) -> dg.ExecuteInProcessResult:
 
 def published(house: House) -> str:
     return Path(house.settings.warehouse_link.path).resolve().name
+
+
+def test_models_that_learnt_from_what_was_withdrawn_say_so(filled: House) -> None:
+    assert launch(filled).success
+    model = filled.lake.read("models").to_pylist()[0]
+    model["data_version"], model["withdrawn_n"] = "a" * 16, None
+    filled.lake.write("models", "all", [model, {**model, "model_id": "other", "data_version": "b" * 16}])
+    for version, ids in (("a" * 16, [GONE, "2.25.1"]), ("b" * 16, ["2.25.1"])):
+        rows = [
+            {"id": one, "image_shard": "x", "image_index": 0, "mask_shard": "y", "mask_index": 0}
+            for one in ids
+        ]
+        place = filled.settings.models_url / "training_sets" / version / "training_set.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps({"radiographs": rows}))
+    filled.lake.write("tombstones", "all", [{"key": GONE, "withdrawn_on": dt.date(2026, 1, 1)}])
+    seen_anew(filled, "f")
+    launch(filled)
+    flags = {row["model_id"]: row["withdrawn_n"] for row in filled.lake.read("models").to_pylist()}
+    assert flags == {model["model_id"]: 1, "other": None}
 
 
 def seen_anew(house: House, name: str) -> None:

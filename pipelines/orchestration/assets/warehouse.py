@@ -1,7 +1,8 @@
 """The warehouse: every table, in one DuckDB file that is published whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from data_contracts.contract import FOLDER
@@ -49,6 +50,7 @@ def _publish(work: Work) -> Output:
                 warehouse_dir=house.settings.warehouse_url,
                 training_sets=house.settings.models_url / "training_sets",
                 keys=keys,
+                told=partial(_flag_models, house),
             )
         output = _publish_version(house)
         if keys:
@@ -58,11 +60,25 @@ def _publish(work: Work) -> Output:
     return output
 
 
-def _drop_pictures(house: House, training_sets: frozenset[str]) -> None:
+def _flag_models(house: House, training_sets: Mapping[str, int]) -> None:
+    """Say of each model from how many radiographs it learnt that were withdrawn since, in its row and in MLflow."""
+    for part in house.lake.parts("models") if training_sets else ():
+        rows = house.lake.read("models", parts=[part]).to_pylist()
+        flagged = [row for row in rows if row["data_version"] in training_sets]
+        for row in flagged:
+            row["withdrawn_n"] = training_sets[row["data_version"]]
+            if row["version"] is not None:
+                tags = {"learnt_from_withdrawn": str(row["withdrawn_n"])}
+                house.tracker.tag_version(row["model_id"], row["version"], tags)
+        if flagged:
+            house.lake.write("models", part, rows)
+
+
+def _drop_pictures(house: House, training_sets: Collection[str]) -> None:
     """Remove from MLflow what trainings on these training sets drew of their radiographs."""
     if not training_sets:
         return
-    runs = house.tracker.runs_trained_on(training_sets)
+    runs = house.tracker.runs_trained_on(frozenset(training_sets))
     for row in house.lake.read("models").to_pylist():
         if row["data_version"] in training_sets and row["mlflow_run_id"]:
             runs.add(row["mlflow_run_id"])
