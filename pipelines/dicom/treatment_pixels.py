@@ -65,6 +65,8 @@ def _clean_native(value: bytes, dataset: Dataset, encoding: Encoding, *, is_sign
     """Cut what follows the last frame, and clear the bits above Bits Stored."""
     allocated = number_of(dataset, "BitsAllocated") or 0
     expected = native_bytes(dataset, allocated)
+    if not encoding.little_endian:
+        expected += expected % 2  # in big endian words of bytes, the last one stands behind its padding
     if expected < len(value):
         value = value[:expected]
     stored, high = number_of(dataset, "BitsStored") or 0, number_of(dataset, "HighBit")

@@ -1,8 +1,10 @@
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -382,3 +384,11 @@ def test_uids_of_code_tables_stay_only_below_the_roots_of_those_who_publish_code
     (after,) = out(encoded(make_dataset(AnatomicRegionSequence=Sequence([item])))).AnatomicRegionSequence
     assert after.ContextUID == KEYRING.key_of("uid", "1.2.3.4")
     assert after.MappingResourceUID == "1.2.840.10008.8.1.1"
+
+
+def test_the_last_byte_of_an_odd_picture_stays_in_big_endian_words() -> None:
+    path = get_testdata_file("SC_rgb_small_odd_big_endian.dcm", download=False)
+    assert path is not None
+    source = Path(str(path)).read_bytes()
+    before, after = pydicom.dcmread(BytesIO(source)), out(source)
+    assert np.array_equal(before.pixel_array, after.pixel_array)
