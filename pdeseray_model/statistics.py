@@ -149,6 +149,15 @@ def paired_difference(value: float, other: float, draws: Values, other_draws: Va
     return Difference(value - other, percentile_interval(differences), p)
 
 
+LEAST_PATIENTS = 2
+"""One patient drawn again and again is always the same: an interval of no width, which is not certainty."""
+
+
+def unknown_difference(value: float) -> Difference:
+    """Give a difference of which nothing can be said: of shares, the widest interval there is, and p = 1."""
+    return Difference(value, Interval(-1.0, 1.0), 1.0)
+
+
 def mcnemar_exact(only_one: int, only_other: int) -> float:
     """Two-sided exact p of McNemar's test, from how many radiographs either model alone got right."""
     n = only_one + only_other

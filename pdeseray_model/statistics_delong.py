@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pdeseray_model.statistics import Difference, Interval
+from pdeseray_model.statistics import LEAST_PATIENTS, Difference, Interval, unknown_difference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ _NORMAL_975 = 1.959963984540054
 def delong(
     scores: Values, other: Values, truth: Flags, clusters: NDArray[np.int64] | None = None
 ) -> Difference:
-    """Difference of two areas, with its 95 % interval and two-sided p.
+    """Difference of two areas, with its 95 % interval and two-sided p; unknown where a kind is of one patient.
 
     Parameters
     ----------
@@ -50,8 +50,10 @@ def delong(
         over_negatives, over_positives = _placements(one, truth)
         areas.append(float(over_negatives.mean()))
         spread.append((over_negatives - areas[-1], over_positives - areas[-1]))
-    variance = _variance(spread, truth, numbers)
     difference = areas[0] - areas[1]
+    if min(len(np.unique(numbers[kind])) for kind in (truth, ~truth)) < LEAST_PATIENTS:
+        return unknown_difference(difference)
+    variance = _variance(spread, truth, numbers)
     if variance <= 0:
         same = Interval(difference, difference)
         return Difference(difference, same, 1.0 if difference == 0 else 0.0)
@@ -83,8 +85,6 @@ def _variance(spread: list[tuple[Values, Values]], truth: Flags, clusters: NDArr
     by_negative = np.bincount(clusters[~truth], spread[0][1] - spread[1][1], minlength=count)
     with_positive = len(np.unique(clusters[truth]))
     with_negative = len(np.unique(clusters[~truth]))
-    if min(with_positive, with_negative) < 2:  # noqa: PLR2004 - one patient has no variance
-        return 0.0
     of_positives = with_positive / (with_positive - 1) * float(by_positive @ by_positive) / positives**2
     of_negatives = with_negative / (with_negative - 1) * float(by_negative @ by_negative) / negatives**2
     together = count / (count - 1) * float(by_positive @ by_negative) / (positives * negatives)

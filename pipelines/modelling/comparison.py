@@ -12,6 +12,7 @@ import numpy as np
 from pdeseray_model.metrics import Gate
 from pdeseray_model.statistics import (
     CONFIDENCE,
+    LEAST_PATIENTS,
     RESAMPLES,
     Difference,
     cluster_weights,
@@ -19,6 +20,7 @@ from pdeseray_model.statistics import (
     mcnemar_exact,
     paired_difference,
     resampled_ratios,
+    unknown_difference,
 )
 from pdeseray_model.statistics_delong import delong
 from pipelines.modelling.evaluation_metrics import RatioMetric, ratio_metrics
@@ -105,6 +107,8 @@ def comparison_rows(
             _draws(ours[name], evaluated, weights),
             _draws(theirs[name], evaluated, weights),
         )
+        if len(np.unique(evaluated.clusters[ours[name].counted])) >= LEAST_PATIENTS
+        else unknown_difference(_value(ours[name]) - _value(theirs[name]))
         for name in names
     }
     p_values = [
@@ -137,7 +141,9 @@ def sentence(row: Row, *, positives_n: int) -> str:
     """
     value, low, high = (_points(row[key]) for key in ("difference", "ci_low", "ci_high"))
     size = f"{value} points (95 % interval {low} to {high}, p = {row['p']:.3f})"
-    if row["ci_low"] <= 0 <= row["ci_high"]:
+    if (row["ci_low"], row["ci_high"]) == (-1.0, 1.0):
+        said = f"{value} points: the radiographs that count are of one patient, from whom nothing follows for others."
+    elif row["ci_low"] <= 0 <= row["ci_high"]:
         said = f"{size}: within what chance alone gives on this test set; no difference is shown."
     elif row["p"] > 1 - CONFIDENCE:
         said = f"{size}: the interval leaves out 0, but not after allowing for several metrics; no difference is shown."

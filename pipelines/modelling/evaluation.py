@@ -17,6 +17,7 @@ import numpy as np
 
 from pdeseray_model.metrics import Confusion, Flags, Gate, PixelCounts, Values
 from pdeseray_model.statistics import (
+    LEAST_PATIENTS,
     RESAMPLES,
     Interval,
     cluster_weights,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pipelines.records import Row
 
 NOTHING = Interval(math.nan, math.nan)
+_ALONE = "none, all that count are of one patient"
 _DEFAULT_GATE = Gate()
 
 
@@ -211,17 +213,19 @@ class _Part:
         every = resampled_ratios(tops, bottoms, self.clusters, self.weights)
         for (name, metric), draws in zip(metrics.items(), every.T, strict=True):
             whole = float(metric.denominator.sum())
+            patients = len(np.unique(self.clusters[metric.denominator > 0]))
             value = float(metric.numerator.sum()) / whole if whole else metric.without
             known = draws if math.isnan(metric.without) else np.where(np.isnan(draws), metric.without, draws)
             interval, how, wilson = percentile_interval(known), self._bootstrap, NOTHING
             if metric.is_proportion and whole:
                 wilson = wilson_interval(float(metric.numerator.sum()), whole)
-                if value in (0.0, 1.0):  # every resample says the same, which is not certainty
-                    patients = len(np.unique(self.clusters[metric.denominator > 0]))
+                if value in {0.0, 1.0}:  # every resample says the same, which is not certainty
                     interval, how = (
                         wilson_interval(value * patients, patients),
                         f"Wilson, {patients} patients",
                     )
+            if patients < LEAST_PATIENTS and not (metric.is_proportion and value in {0.0, 1.0}):
+                interval, how = NOTHING, _ALONE
             place = self.gate if name in AT_GATE else self.pixels
             convention = f"{metric.convention}; {place}; 95 % interval: {how}"
             yield _Result(name, value, interval, int(metric.counted.sum()), convention, wilson)
@@ -233,9 +237,13 @@ class _Part:
             yield _Result(cell, count, NOTHING, len(self.truth), f"radiographs; {self.gate}")
 
     def _of_probability(self) -> Iterator[_Result]:
+        fewest = min(len(np.unique(self.clusters[kind])) for kind in (self.truth, ~self.truth))
         for one in probability_metrics(self.measured, self.truth, self.clusters, self.weights):
-            convention = f"{one.convention}; 95 % interval: {self._bootstrap}"
-            yield _Result(one.metric, one.value, percentile_interval(one.draws), len(self.truth), convention)
+            interval, how = percentile_interval(one.draws), self._bootstrap
+            if fewest < LEAST_PATIENTS and not one.metric.startswith("ece"):
+                interval, how = NOTHING, _ALONE
+            convention = f"{one.convention}; 95 % interval: {how}"
+            yield _Result(one.metric, one.value, interval, len(self.truth), convention)
 
     @cached_property
     def weights(self) -> Values:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pdeseray_model.statistics import Difference, cluster_weights, paired_difference, resampled_ratios
+import numpy as np
+
+from pdeseray_model.statistics import (
+    LEAST_PATIENTS,
+    Difference,
+    cluster_weights,
+    paired_difference,
+    resampled_ratios,
+    unknown_difference,
+)
 from pipelines.modelling.evaluation_metrics import RatioMetric, ratio_metrics
 
 if TYPE_CHECKING:
@@ -45,6 +54,8 @@ def paired_objective(
     truth = validation.has_pneumothorax
     weights = cluster_weights(validation.clusters)
     ours, theirs = (ratio_metrics(one, truth)[objective] for one in (challenger, champion))
+    if len(np.unique(validation.clusters[ours.counted])) < LEAST_PATIENTS:
+        return unknown_difference(_value(ours) - _value(theirs))
     return paired_difference(
         _value(ours), _value(theirs), *(_draws(one, validation, weights) for one in (ours, theirs))
     )

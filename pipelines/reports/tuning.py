@@ -115,8 +115,9 @@ def _labels(material: Material, cohort: Cohort, whole: ModelSpec) -> Iterator[Ht
     points = []
     for share, model in [*shares, (1.0, whole.model_id)]:
         row = material.metrics(cohort.name, whole.protocol, model).get("dice_positives")
-        if row and row["value"] is not None and row["ci_low"] is not None:
-            points.append((100 * share, *(100 * row[key] for key in ("value", "ci_low", "ci_high"))))
+        if row and row["value"] is not None:
+            ends = [row["value"] if row[key] is None else row[key] for key in ("ci_low", "ci_high")]
+            points.append((100 * share, 100 * row["value"], 100 * ends[0], 100 * ends[1]))
     levels = {}
     for name, model in (("not fine-tuned", str(whole.parent)), ("from scratch", f"{whole.model_id}_scratch")):
         row = material.metrics(cohort.name, whole.protocol, model).get("dice_positives")

@@ -108,6 +108,20 @@ def test_test_set_without_normal_radiographs_compares_no_specificity(trial: Tria
     assert "specificity" not in run(trial)
 
 
+def test_positives_of_one_patient_show_nothing_of_others(trial: Trial) -> None:
+    keys = [trial.radiograph(POSITIVE, patient="one") for _ in range(3)]
+    keys += [trial.radiograph(patient=f"n{i}") for i in range(8)]
+    trial.predict(keys, [FOUND] * 3 + [SILENT] * 8, model_id="after")
+    trial.predict(keys, [SILENT] * 11, model_id="before")
+    rows = run(trial)
+    for metric in ("dice_positives", "sensitivity", "image_auc"):
+        row = rows[metric]
+        assert row["difference"] > 0
+        assert (row["ci_low"], row["ci_high"], row["p"]) == (-1.0, 1.0, 1.0)
+        assert "are of one patient, from whom nothing follows for others" in row["sentence"]
+    assert rows["mdsc"]["ci_high"] < 1
+
+
 def said(difference: float, low: float, high: float, p: float, positives_n: int = 290) -> str:
     return sentence(
         {"difference": difference, "ci_low": low, "ci_high": high, "p": p}, positives_n=positives_n

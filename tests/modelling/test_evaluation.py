@@ -194,6 +194,20 @@ def test_intervals_hold_the_value_and_a_sure_proportion_keeps_a_width(trial: Tri
     assert "Wilson, 10 patients" in sure["convention"]
 
 
+def test_one_patient_gives_a_value_and_no_interval(trial: Trial) -> None:
+    keys = [trial.radiograph(square(LARGE), patient="one") for _ in range(3)]
+    keys += [trial.radiograph(patient=f"n{i}") for i in range(10)]
+    trial.predict(keys, [drawn(LARGE)] * 2 + [full(0)] * 11)
+    rows = run(trial)
+    for metric in ("dice_positives", "sensitivity", "hd95_px", "image_auc"):
+        row = rows["net", "all", metric]
+        assert row["value"] is not None
+        assert (row["ci_low"], row["ci_high"]) == (None, None)
+        assert "none, all that count are of one patient" in row["convention"]
+    assert rows["net", "all", "mdsc"]["ci_low"] is not None
+    assert rows["net", "all", "specificity"]["ci_low"] is not None
+
+
 def test_subgroups_are_given_with_a_note_where_they_are_too_small_to_speak(trial: Trial) -> None:
     keys = [trial.radiograph(square(LARGE), view="AP") for _ in range(10)]
     keys += [trial.radiograph(view="PA") for _ in range(10)] + [trial.radiograph(view=None) for _ in range(9)]
@@ -240,9 +254,8 @@ def test_other_keys_for_the_same_radiographs_change_nothing(trial: Trial) -> Non
 def test_a_patient_map_widens_what_counts_as_one_patient(trial: Trial) -> None:
     keys = [trial.radiograph(square(LARGE), patient=f"p{i}") for i in range(4)]
     trial.predict(keys, [drawn(LARGE), full(0)] * 2)
-    row = run(trial, patient_groups=dict.fromkeys(keys, "one"))["net", "all", "mdsc"]
-    assert "bootstrap of 1 patients" in row["convention"]
-    assert row["ci_low"] == row["ci_high"]
+    row = run(trial, patient_groups=dict.fromkeys(keys[1:], "one"))["net", "all", "mdsc"]
+    assert "bootstrap of 2 patients" in row["convention"]
 
 
 def refused(trial: Trial, **changes: Any) -> str:
@@ -328,7 +341,7 @@ def test_siims_test_set_is_evaluated_in_seconds(trial: Trial) -> None:
     keys += [trial.radiograph() for _ in range(1082)]
     image = rng.integers(0, 255, (512, 512), dtype=np.uint8)
     trial.predict(keys, [image] * len(keys))
-    begin = time.perf_counter()
+    begin = time.process_time()
     rows = run(trial, with_references=False)
-    assert time.perf_counter() - begin < 20  # 3 on a quiet core
+    assert time.process_time() - begin < 20  # seconds of processor: 10 s on two cores
     assert not math.isnan(rows["net", "all", "mdsc"]["value"])
