@@ -12,10 +12,11 @@ from typing import Any
 import dagster as dg
 
 from pipelines.engine import ProgressSink
+from pipelines.lineage.stages import ABSENT, Stage
 from pipelines.orchestration.assets import stages_of
 from pipelines.orchestration.build import build_definitions
-from pipelines.orchestration.jobs import selections
-from pipelines.orchestration.resources import HOUSE, House
+from pipelines.orchestration.jobs import MODELS, selections
+from pipelines.orchestration.resources import HOUSE, House, Work
 from pipelines.records import UnusableInputError
 from pipelines.settings import Settings
 
@@ -94,6 +95,7 @@ def run(
     every = [stage.asset for stage in stages]
     asked = _selected(every, select) if select else by_job[job]
     chosen = [stage for stage in stages if stage.asset in asked]
+    _require_inputs(house, chosen)
     changed = asked if force else house.ledger.plan(chosen)
     if not changed:
         if WAREHOUSE in asked:
@@ -112,6 +114,23 @@ def _selected(every: Sequence[str], select: Sequence[str]) -> list[str]:
             remedy="correct --select",
         )
     return [name for name in every if any(_matches(name, one) for one in select)]
+
+
+def _require_inputs(house: House, chosen: Sequence[Stage[Work]]) -> None:
+    """Check that what the chosen stages read was made, or is among them; models may be missing, and show so."""
+    names = {stage.asset for stage in chosen}
+    wanted = {one for stage in chosen for one in stage.inputs} - names
+    missing = [
+        one
+        for one in sorted(wanted)
+        if not one.startswith((MODELS, "evaluation/")) and house.ledger.data_version(one) == ABSENT
+    ]
+    if missing:
+        raise UnusableInputError(
+            expected="stages that were made before what reads them",
+            found=f"{', '.join(missing)} never made",
+            remedy=f"add them with --select, or select all of a cohort: --select {missing[0].partition('/')[0]}/",
+        )
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -10,9 +10,11 @@ from pipelines.lineage.stages import ABSENT, Ledger
 from pipelines.orchestration.assets import stages_of
 from pipelines.orchestration.build import build_definitions
 from pipelines.orchestration.jobs import selections
+from pipelines.orchestration.launch import run
 from pipelines.orchestration.resources import House
 from pipelines.orchestration.schedules import nightly_schedule
 from pipelines.orchestration.sensors import new_files_sensor
+from pipelines.records import UnusableInputError
 
 
 def test_the_graph_loads_and_two_chains_meet_at_fine_tuning(house: House) -> None:
@@ -166,3 +168,8 @@ def test_a_folder_that_is_gone_skips_the_tick_with_the_remedy(make_house: Callab
     skipped = new_files_sensor(house, stages, [])(dg.build_sensor_context())
     assert isinstance(skipped, dg.SkipReason)
     assert "What to do" in str(skipped.skip_message)
+
+
+def test_a_stage_that_reads_what_was_never_made_is_refused_with_the_remedy(house: House) -> None:
+    with pytest.raises(UnusableInputError, match=r"tmc/sources never made.*--select tmc/"):
+        run(house.settings, select=["tmc/deidentified"])
