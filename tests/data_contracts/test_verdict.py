@@ -238,6 +238,13 @@ SQL_RULES: list[tuple[str, str, Callable[[dict[str, Rows]], object]]] = [
         lambda rows: (rows["tombstones"].clear(), rows["rejections"][0].update(reason="withdrawn")),
     ),
     ("evaluations", "interval in order", lambda rows: rows["evaluations"][0].update(ci_low=0.9)),
+    ("evaluations", "values in their range", lambda rows: rows["evaluations"][0].update(value=1.5)),
+    ("leakage", "only the published split leaks", lambda rows: rows["leakage"][0].update(is_blocking=True)),
+    (
+        "leakage",
+        "only the published split leaks",
+        lambda rows: rows["leakage"][0].update(protocol="grouped", pairs_n=1),
+    ),
     ("comparisons", "interval in order", lambda rows: rows["comparisons"][0].update(ci_low=0.3)),
     ("comparisons", "two models", lambda rows: rows["comparisons"][0].update(other_id="pdeseray_tmc")),
     ("stages", "done means made", lambda rows: rows["stages"][0].update(data_version="")),
