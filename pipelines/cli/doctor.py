@@ -94,8 +94,23 @@ def _machine(settings: Settings) -> list[Finding]:
         free = shutil.disk_usage(place).free / 1e9
         level = "good" if free > _NEEDED_FREE_GB else "bad"
         found.append(Finding(level, "disk", f"{free:,.0f} GB free for the home folder"))
-    found.append(Finding("good", "settings", f"profile {settings.profile}, {settings.workers} workers"))
+    found.append(_settings(settings))
     return found
+
+
+def _settings(settings: Settings) -> Finding:
+    """Say what was chosen, after asking the cluster that the settings name, if any, for its size."""
+    from pipelines.engine import engine_at
+
+    where = f"profile {settings.profile}, engine {settings.engine}"
+    if settings.engine in ("local", "ray"):
+        return Finding("good", "settings", f"{where}, {settings.workers} workers")
+    try:
+        return Finding(
+            "good", "settings", f"{where}, {engine_at(settings.engine, workers=1).workers} workers"
+        )
+    except UnusableInputError as error:
+        return Finding("bad", "settings", f"{where}: {error.found}. {error.remedy}")
 
 
 def _opencv() -> Finding:
