@@ -17,8 +17,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doctor() -> tuple[int, dict[str, tuple[str, str]]]:
-    done = CliRunner().invoke(cli, ["doctor", "--json"])
-    return done.exit_code, {row["subject"]: (row["level"], row["text"]) for row in json.loads(done.stdout)}
+    done = CliRunner().invoke(cli, ["doctor", "--json"], standalone_mode=False)
+    return int(done.return_value), {
+        row["subject"]: (row["level"], row["text"]) for row in json.loads(done.stdout)
+    }
 
 
 def test_with_nothing_configured_all_is_well_and_nothing_is_written(tmp_path: Path) -> None:
@@ -29,17 +31,17 @@ def test_with_nothing_configured_all_is_well_and_nothing_is_written(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_and_a_cluster_that_does_not_answer_are_bad(
+def test_missing_labels_and_a_cluster_that_does_not_answer_are_bad(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pdeseray.toml").write_text(
-        "engine = '127.0.0.1:1'\n[cohorts.tmc]\nrole = 'finetune'\nradiographs = ['/nowhere/at/all']\n"
+        "engine = '127.0.0.1:1'\n[cohorts.tmc]\nrole = 'finetune'\nradiographs = ['.']\n"
     )
     code, found = doctor()
     assert code == 1
-    assert found["settings"][0] == found["tmc"][0] == "bad"
+    assert found["settings"][0] == "bad"
     assert "none that answers" in found["settings"][1]
-    assert "/nowhere/at/all" in found["tmc"][1]
+    assert found["tmc"] == ("bad", "no labels are configured: nothing of it can train or test")
     monkeypatch.setenv("PDESERAY_ENGINE", "wherever")
     refused = CliRunner().invoke(cli, ["doctor"])
     assert refused.exit_code != 0
