@@ -25,6 +25,7 @@ _WITHOUT_EFFECT = frozenset(
         "overlay_every_epochs",
     }
 )
+_NAMED = 4  # models by name; more are counted
 _SILENT = (
     (
         "Checkpoint",
@@ -58,7 +59,7 @@ def deviations_section(material: Material) -> Html:
         for row in _deviations(material, model):
             found.setdefault(row, []).append(model)
     rows = [
-        (setting, theirs, ours, Html(f'<small class="said">{_who(models, len(material.models))}</small>'))
+        (setting, theirs, ours, Html(f'<small class="said">{_who(models, list(material.models))}</small>'))
         for (setting, theirs, ours), models in found.items()
     ]
     return section(
@@ -114,8 +115,18 @@ def _deviations(material: Material, model: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _who(models: list[str], every_n: int) -> str:
-    return f"all {every_n}" if len(models) == every_n > 1 else ", ".join(models)
+def _who(models: list[str], every: list[str]) -> str:
+    """Name the models that a row is about, by the fewest words."""
+    others = [one for one in every if one not in models]
+    if not others and len(every) > 1:
+        return f"all {len(every)}"
+    if len(models) <= _NAMED:
+        return ", ".join(models)
+    return (
+        f"all but {', '.join(others)}"
+        if len(others) <= _NAMED
+        else f"{len(models)} of {len(every)}, among them {models[0]}"
+    )
 
 
 def _said(value: Any) -> str:  # noqa: ANN401 - a JSON value

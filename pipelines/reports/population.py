@@ -208,6 +208,7 @@ def trust_section(material: Material) -> Html:
         )
         for row in material.agreement
     ]
+    read_by_several = sum(row["readers_n"] > 1 for row in material.masks)
     leaks = [
         (
             f"{row['cohort']}, {PROTOCOLS.get(row['protocol'], row['protocol'])}",
@@ -242,7 +243,8 @@ def trust_section(material: Material) -> Html:
         table(
             ("cohort: measure", "value"),
             readers,
-            caption="1 is full agreement; 95 % interval below.",
+            caption=f"1 is full agreement; 95 % interval below. n = {count(read_by_several)} radiographs "
+            "with several readers.",
         ),
         tag("h3", "What was found in images and labels"),
         table(
