@@ -158,7 +158,6 @@ def _clean_segment(segment: bytes, plane_bytes: int) -> bytes:
     """Return the runs that fill a plane, the last one cut to what is left of it, padded to even length."""
     at = done = 0
     size = len(segment)
-    kept = b""
     while done < plane_bytes and at < size:
         head = segment[at]
         if head == _NO_OPERATION:
@@ -174,5 +173,7 @@ def _clean_segment(segment: bytes, plane_bytes: int) -> bytes:
             return kept + b"\0" * (len(kept) % 2)
         done += run
         at += length
+    if segment[at:] in (b"", b"\0"):  # also where a writer left out the padding
+        return segment
     kept = segment[:at]
     return kept + b"\0" * (len(kept) % 2)

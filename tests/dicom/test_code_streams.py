@@ -16,6 +16,7 @@ from pipelines.dicom.decoding import decode
 from pipelines.dicom.deidentification import deidentify
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.reading import read
+from pipelines.dicom.treatment_code_streams import FrameSize, clean_rle
 from pipelines.records import RejectedError
 
 from .conftest import MakeDataset, encoded
@@ -128,6 +129,18 @@ def test_a_clean_code_stream_stays_to_the_byte(make_dataset: MakeDataset, syntax
     source = film(make_dataset, syntax, (clean[:500], clean[500:]) if syntax != RLELossless else (clean,))
     released = pydicom.dcmread(BytesIO(deidentify(read(source), Keyring.phantom()).content))
     assert released.PixelData == pydicom.dcmread(BytesIO(source)).PixelData
+
+
+def test_rle_segments_of_odd_length_stay_to_the_byte() -> None:
+    planes = [bytes([25, *range(26)]), bytes([25, *range(26, 52)])]  # literal runs of 26: 27 bytes
+    frame = struct.pack("<3L", 2, 64, 64 + 27).ljust(64, b"\0") + b"".join(planes)
+    assert clean_rle(frame, FrameSize(plane_bytes=26, planes=2)) == frame
+
+
+def test_a_run_that_reaches_past_its_plane_is_cut() -> None:
+    head = struct.pack("<2L", 1, 64).ljust(64, b"\0")
+    assert clean_rle(head + bytes([5, 1, 2, 3, *b"Doe"]), FrameSize(3, 1)) == head + bytes([2, 1, 2, 3])
+    assert clean_rle(head + bytes([257 - 9, 7, 0]), FrameSize(3, 1)) == head + bytes([257 - 3, 7])
 
 
 def test_frames_in_several_fragments_are_told_apart_by_where_they_start(make_dataset: MakeDataset) -> None:
