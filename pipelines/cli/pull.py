@@ -123,6 +123,6 @@ def _show(outcome: "Pulled", cohort: str) -> None:
     if outcome.error:
         console.print("[bold red]The pull ended early.[/] What came until then is kept.")
         for word, text in outcome.error.items():
-            console.print(f"  {word:<9} {text}")
+            console.print(f"  {'to do' if word == 'remedy' else word:<9} {text}")
     if outcome.pulled:
         console.print(f"To take them in: pdeseray run --select {cohort}/")

@@ -22,6 +22,7 @@ MAX_INFLATION = 100
 _SMALL_ARCHIVE_BYTES = 2**30  # below this, how far it inflates does no harm
 _OPEN_ARCHIVES = 2
 _ENCRYPTED = 0x1
+_ZIP = b"PK"  # every record of an archive starts so
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,13 @@ class Content:
             return _read_member(self.path, self.member, limit)
         if self.path.stat().st_size > limit:
             raise _too_large(limit)
-        return self.path.read_bytes()
+        content = self.path.read_bytes()
+        if is_archive(self.path) and content.startswith(_ZIP):
+            raise RejectedError(
+                Reason.UNREADABLE,
+                "a zip archive that is damaged, or inflates beyond reason: copy it again, or unpack it",
+            )
+        return content
 
 
 def is_archive(path: UPath | PurePosixPath) -> bool:

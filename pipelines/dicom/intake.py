@@ -56,6 +56,8 @@ class Intake:
         Radiographs among the rejections that were withdrawn, with the day.
     crosswalk
         Original and new names, where the terms ask for them: (kind, original, new), sorted. It identifies.
+    unneeded
+        Store keys of files that were set aside beside others of the cohort: no row of it names them.
     """
 
     instances: list[Row]
@@ -63,6 +65,7 @@ class Intake:
     rejections: list[Row]
     withdrawn: dict[str, date] = field(default_factory=dict)
     crosswalk: list[tuple[str, str, str]] = field(default_factory=list, repr=False)
+    unneeded: set[str] = field(default_factory=set)
 
 
 def take_in(
@@ -110,14 +113,18 @@ def take_in(
     withdrawn = withdrawn or {}
     known = Journal(journal, _version(keyring, terms))
     outcomes: dict[str, Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
-    here = store.present({outcome["store_key"] for outcome in outcomes.values() if "store_key" in outcome})
     decisions = Review(terms.pixel_text.review).decisions() if terms.pixel_text else {}
-    pending = [
+    settled = [
         one
         for one in sources
-        if not _is_done(outcomes.get(one.source_key), here, withdrawn)
-        or not _is_as_decided(outcomes[one.source_key], decisions)
+        if _is_done(outcomes.get(one.source_key), withdrawn)
+        and _is_as_decided(outcomes[one.source_key], decisions)
     ]
+    # What is set aside beside others needs no object: the run that follows removes it
+    needed = {key: outcomes[key]["store_key"] for key in _standing(settled, outcomes, withdrawn)}
+    here = {None, *store.present(set(needed.values()))}
+    done = {one.source_key for one in settled if needed.get(one.source_key) in here}
+    pending = [one for one in sources if one.source_key not in done]
     to_do = {one.source_key for one in pending}
     for source in sources:  # what a killed run left behind
         if source.source_key not in to_do:
@@ -130,13 +137,30 @@ def take_in(
     return taken
 
 
-def _is_done(outcome: Outcome | None, here: set[str], withdrawn: Mapping[str, date]) -> bool:
-    """Return whether nothing has to be done with a file again."""
+def _is_done(outcome: Outcome | None, withdrawn: Mapping[str, date]) -> bool:
+    """Return whether nothing has to be done with a file again, as long as its object is there."""
     if outcome is None or "reason" in outcome:
         return outcome is not None
     if withdrawn_on(outcome["row"], withdrawn):
         return "store_key" not in outcome  # the journal forgets the rest of the row as well
-    return outcome.get("store_key") in here
+    return "store_key" in outcome
+
+
+def _standing(
+    sources: Sequence[SourceFile], outcomes: Mapping[str, Outcome], withdrawn: Mapping[str, date]
+) -> set[str]:
+    """Return the source keys of files that are neither withdrawn nor set aside, alone or beside the others."""
+    files: set[str] = set()
+    pixels_of: dict[str, str] = {}
+    standing = set()
+    for source in sorted(sources, key=lambda source: source.order):
+        outcome = outcomes[source.source_key]
+        if withdrawn_on(outcome.get("row", {}), withdrawn) or _clash(outcome, files, pixels_of):
+            continue
+        files.add(outcome["source_sha256"])
+        pixels_of[outcome["row"]["radiograph_id"]] = outcome["row"]["pixel_sha256"]
+        standing.add(source.source_key)
+    return standing
 
 
 def _is_as_decided(outcome: Outcome, decisions: Mapping[str, str]) -> bool:
@@ -227,6 +251,8 @@ def _fates(
         if day is not None:
             taken.withdrawn[outcome["row"]["radiograph_id"]] = day
         if rejection is not None:
+            if day is None and "store_key" in outcome:
+                taken.unneeded.add(outcome["store_key"])
             taken.rejections.append(
                 {
                     "cohort": cohort_name,
@@ -243,6 +269,7 @@ def _fates(
         pixels_of[row["radiograph_id"]] = row["pixel_sha256"]
         audit.update(tuple(entry) for entry in outcome["audit"])
         taken.instances.append(_instance(row, outcome["store_key"], source, cohort_name))
+    taken.unneeded.difference_update(row["store_key"] for row in taken.instances)
     taken.audit.extend(
         {"cohort": cohort_name, "tag": tag, "keyword": keyword, "action": action, "n": n}
         for (tag, keyword, action), n in sorted(audit.items(), key=lambda entry: str(entry[0]))

@@ -247,7 +247,8 @@ class Landing:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         if self._connection is None:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self._folder.parent, self._folder):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._folder.chmod(0o700)
             os.close(os.open(self._list, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(self._list, timeout=_BUSY_SECONDS, check_same_thread=False)

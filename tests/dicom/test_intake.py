@@ -188,6 +188,27 @@ def test_objects_that_are_gone_from_the_store_are_made_again(
     assert store.has(first.instances[0]["store_key"])
 
 
+def test_what_is_set_aside_beside_others_needs_no_object_and_is_not_read_again(
+    folder: Path, make_dataset: MakeDataset, taken: Any, store: DicomStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a").write_bytes(film(make_dataset, 1))
+    (folder / "b").write_bytes(film(make_dataset, 2, SOPInstanceUID="1.2.3.1"))
+    (folder / "c").write_bytes(film(make_dataset, 1))
+    first = taken()
+    assert reasons(first) == ["uid_conflict", "duplicate_file"]
+    assert first.unneeded == set(store.keys()) - {row["store_key"] for row in first.instances}
+    assert len(first.unneeded) == 1
+    for key in first.unneeded:
+        store.delete(key)
+    with monkeypatch.context() as reading:
+        reading.setattr("pipelines.dicom.intake.take_in_one", lambda *_words, **_named: pytest.fail("read"))
+        assert taken() == first
+    (folder / "a").unlink()
+    after = taken()  # nothing stands before the second one any more
+    assert [row["source_order"] for row in after.instances] == [0]
+    assert {row["store_key"] for row in after.instances} <= set(store.keys())
+
+
 def test_another_key_does_everything_again(
     folder: Path, make_dataset: MakeDataset, cohort: Cohort, store: DicomStore, tmp_path: Path
 ) -> None:

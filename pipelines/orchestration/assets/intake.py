@@ -214,7 +214,7 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
     instances = house.lake.write("instances", name, taken.instances)
     house.lake.write("deidentification_audit", name, taken.audit)
     rejections = house.lake.write("rejections", f"{name}.deidentified", taken.rejections)
-    _forget(house, name, withdrawn, taken.withdrawn)
+    _forget(house, name, withdrawn, taken.withdrawn, taken.unneeded)
     return Output(
         tables=(
             ("instances", name),
@@ -227,7 +227,9 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
     )
 
 
-def _forget(house: House, name: str, withdrawn: dict[str, date], taken_out: dict[str, date]) -> None:
+def _forget(
+    house: House, name: str, withdrawn: dict[str, date], taken_out: dict[str, date], unneeded: set[str]
+) -> None:
     """Write the cohort's tombstones, then remove what no row names any more: killed between, it is done again."""
     from pipelines.dicom.withdrawal import remove_withdrawn, tombstones
 
@@ -240,6 +242,8 @@ def _forget(house: House, name: str, withdrawn: dict[str, date], taken_out: dict
     house.lake.write("tombstones", name, rows)
     referenced = [str(key) for key in house.lake.read("instances").column("store_key").to_pylist()]
     remove_withdrawn(house.store, withdrawn, referenced=referenced)
+    for key in sorted(house.store.present(unneeded - set(referenced))):
+        house.store.delete(key)
 
 
 def _render(cohort: Cohort, work: Work) -> Output:
