@@ -32,7 +32,7 @@ from pipelines.dicom.pixel_text_review import Review
 from pipelines.dicom.sources import SourceFile
 from pipelines.dicom.store import DicomStore
 from pipelines.dicom.treatment import ACCESSION_CHARACTERS
-from pipelines.dicom.withdrawal import withdrawn_on
+from pipelines.dicom.withdrawal import names_of, withdrawn_on
 from pipelines.engine import Engine
 from pipelines.lineage.code import code_version
 from pipelines.records import HELD_REASONS, Reason, Rejection, Row, UnusableInputError
@@ -113,6 +113,11 @@ def take_in(
     withdrawn = withdrawn or {}
     known = Journal(journal, _version(keyring, terms))
     outcomes: dict[str, Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
+    shortened = _shortened(sources, outcomes, withdrawn)
+    known.record(
+        (one, json.dumps(shortened[one.source_key])) for one in sources if one.source_key in shortened
+    )
+    outcomes.update(shortened)
     decisions = Review(terms.pixel_text.review).decisions() if terms.pixel_text else {}
     settled = [
         one
@@ -144,6 +149,18 @@ def _is_done(outcome: Outcome | None, withdrawn: Mapping[str, date]) -> bool:
     if withdrawn_on(outcome["row"], withdrawn):
         return "store_key" not in outcome  # the journal forgets the rest of the row as well
     return "store_key" in outcome
+
+
+def _shortened(
+    sources: Sequence[SourceFile], outcomes: Mapping[str, Outcome], withdrawn: Mapping[str, date]
+) -> dict[str, Outcome]:
+    """Return what is left to note of films that were taken in and are withdrawn now, without reading them again."""
+    known = {one.source_key: outcomes.get(one.source_key, {}) for one in sources}
+    return {
+        key: {"row": names_of(outcome["row"])}
+        for key, outcome in known.items()
+        if "store_key" in outcome and withdrawn_on(outcome["row"], withdrawn)
+    }
 
 
 def _standing(

@@ -95,6 +95,7 @@ class Landing:
         self._list = folder / f"{named}.sqlite"
         self._lock = threading.Lock()
         self._asked: dict[str, tuple[str, ...] | None] = {}
+        self._fresh: set[str] = set()
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -145,6 +146,7 @@ class Landing:
     def expect(self, wanted: Iterable[Wanted]) -> None:
         """Say which studies are asked for now: nothing else is let in."""
         self._asked = {one.study_uid: one.series_uids for one in wanted}
+        self._fresh = set()  # of two that came under one UID now, neither takes the other's place
 
     def land(self, content: bytes, *, named: str, replace: bool = False) -> Fate:
         """Keep an instance that a PACS sent.
@@ -168,19 +170,22 @@ class Landing:
             return Fate.FOREIGN
         study, series, sop_instance = uids
         digest = _digest(content)
-        key = instance_key = self._keyring.key_of("source", f"{named}\0{sop_instance}")
+        instance_key = self._keyring.key_of("source", f"{named}\0{sop_instance}")
+        beside = self._keyring.key_of("source", f"{named}\0{sop_instance}\0{digest}")
         with self._lock, self._open() as connection:
-            known = connection.execute("SELECT sha256 FROM landed WHERE source_key = ?", [key]).fetchone()
-            fate = Fate.LANDED
-            if known is not None and known[0] == digest:
+            known = dict(
+                connection.execute(
+                    "SELECT source_key, sha256 FROM landed WHERE source_key IN (?, ?)", [instance_key, beside]
+                ).fetchall()
+            )
+            if digest in known.values():
                 if not replace:
                     return Fate.AGAIN
-                fate = Fate.AGAIN
-            elif known is not None and not replace:
-                key = self._keyring.key_of("source", f"{named}\0{sop_instance}\0{digest}")
-                fate = Fate.CONFLICT
-                if connection.execute("SELECT 1 FROM landed WHERE source_key = ?", [key]).fetchone():
-                    return Fate.AGAIN
+                fate, key = Fate.AGAIN, beside if beside in known else instance_key
+            elif instance_key not in known or (replace and instance_key not in self._fresh):
+                fate, key = Fate.LANDED, instance_key
+            else:
+                fate, key = Fate.CONFLICT, beside
             self._write(self._path(key), content)
             row = (
                 key,
@@ -192,6 +197,7 @@ class Landing:
                 digest,
             )
             connection.execute("INSERT OR REPLACE INTO landed VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._fresh.add(key)
         return fate
 
     def note(self, outcome: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ import pytest
 from click.testing import CliRunner
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from upath import UPath
 
 from pipelines.cli.main import cli
 from pipelines.cohorts import Cohort
 from pipelines.dicom.dicomweb import DicomWebArchive
 from pipelines.dicom.identity import Keyring
 from pipelines.dicom.intake import Intake, take_in
-from pipelines.dicom.landing import Landing
+from pipelines.dicom.landing import Landing, Wanted
 from pipelines.dicom.pacs import DicomArchive
 from pipelines.dicom.pulling import Pulled, Selection, pull
 from pipelines.dicom.sources import look
@@ -249,6 +251,50 @@ def test_what_was_taken_in_stands_when_the_code_changes_until_it_is_pulled_again
     outcome = go(filled.archive("get"), Selection(accessions=("ACC-1", "ACC-2")), again=True)
     assert outcome.pulled == 2
     assert take() == taken
+
+
+def test_a_film_that_was_taken_in_and_went_is_withdrawn_all_the_same(
+    filled: Hospital, go: Callable[..., Pulled], landing: Landing, keyring: Keyring, tmp_path: Path
+) -> None:
+    store = DicomStore(UPath(tmp_path / "store"))
+    go(filled.archive("get"), Selection(accessions=("ACC-3", "ACC-4")))
+    cohort = Cohort.model_validate({"name": "tmc", "role": "finetune", "pacs": {"server": "test"}})
+
+    def take(withdrawn: dict[str, date]) -> Intake:
+        sources = look(cohort, keyring, pulled=landing.pulled()).sources
+        return take_in(sources, cohort_name="tmc", keyring=keyring, store=store, engine=LocalEngine(1),
+                       journal=tmp_path / "secrets" / "intake.sqlite", withdrawn=withdrawn)  # fmt: skip
+
+    before = take({})
+    assert files(landing) == []
+    gone = keyring.key_of("radiograph", "1.2.3.4")
+    for _ in range(2):
+        after = take({keyring.key_of("patient", "MRN-4"): date(2024, 5, 17)})
+        assert [row["reason"] for row in after.rejections] == ["withdrawn"]
+        assert after.withdrawn == {gone: date(2024, 5, 17)}
+        assert after.instances == [row for row in before.instances if row["radiograph_id"] != gone]
+
+
+def test_two_instances_under_one_uid_are_both_there_when_they_are_pulled_again(
+    landing: Landing, make_dataset: MakeDataset
+) -> None:
+    one, other = (
+        film(make_dataset, 1),
+        film(make_dataset, 2, SOPInstanceUID="1.2.3.1", StudyInstanceUID="1.2.4.1"),
+    )
+    landing.plan([Wanted("1.2.4.1", None, 2)])
+    for contents, again in (((one, other), False), ((other, one), True), ((one, other), True)):
+        landing.expect([Wanted("1.2.4.1", None, 2)])
+        for content in contents:
+            landing.land(content, named="tmc", replace=again)
+        assert sorted(path.read_bytes() for path in files(landing)) == sorted((one, other))
+        for path in files(landing):
+            path.unlink()
+    landing.expect([Wanted("1.2.4.1", None, 2)])
+    third = film(make_dataset, 3, SOPInstanceUID="1.2.3.1", StudyInstanceUID="1.2.4.1")
+    for content in (third, one, other):  # a correction at the PACS comes first, under the same UID
+        landing.land(content, named="tmc", replace=True)
+    assert {path.read_bytes() for path in files(landing)} == {one, other, third}
 
 
 def test_a_pull_that_is_killed_goes_on_and_loses_and_doubles_nothing(
