@@ -93,6 +93,7 @@ footer {
   details::details-content { content-visibility: visible; block-size: auto; }
   .wide { overflow: visible; }
   table { font-size: 8pt; }
+  figure svg { max-height: 18cm; }
   figure, tr, .box { break-inside: avoid; }
   h2, h3, .caption { break-after: avoid; }
   tbody th { position: static; }
