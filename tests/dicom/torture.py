@@ -122,7 +122,7 @@ def make(*, implicit: bool = False, sop_class: str = DX, encapsulated: bytes | N
     top[0x0019FFFF] = _private(
         writer, torture, numbers, "private", 0x0021
     )  # elements of later groups follow it
-    top |= _described(writer, sop_class)
+    top |= described(writer, sop_class)
     elements = b"".join(top[tag] for tag in sorted(top) if tag < PIXEL_DATA)
     if encapsulated is None:
         pixels = writer.element(PIXEL_DATA, "OW", bytes(128) + _next(torture, numbers, "after the last row"))
@@ -189,7 +189,7 @@ def _next(torture: Torture, numbers: Iterator[int], place: str) -> bytes:
     return torture.tokens[place]
 
 
-def _described(writer: Writer, sop_class: str) -> dict[int, bytes]:
+def described(writer: Writer, sop_class: str) -> dict[int, bytes]:
     """Return what makes the data set an image of 8 x 8 pixels."""
     values: dict[int, tuple[str, bytes]] = {
         0x00080005: ("CS", b"ISO_IR 100"),
