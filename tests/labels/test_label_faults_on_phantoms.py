@@ -15,7 +15,7 @@ from pipelines.labels.quality import find_label_faults
 from pipelines.labels.resampling import resample
 from pipelines.labels.run_lengths import encode_siim
 from pipelines.lake.shards import ShardSet
-from pipelines.phantoms.alterations import marked_mask
+from pipelines.phantoms.alterations import marked_mask, turned
 from pipelines.phantoms.cases import draw_cases
 from pipelines.phantoms.pixels import Film, draw_film
 
@@ -42,12 +42,13 @@ def test_misplaced_masks_are_found_and_true_ones_are_not(kind: str, n: int, tmp_
     pictures: dict[str, npt.NDArray[np.uint8]] = {}
     expected: dict[str, str] = {}
     for nth, film in enumerate(_films(kind, n)):
-        grey = np.round(film.image * 255).astype(np.uint8)
-        small = cv2.resize(grey, (RENDERED_PX, RENDERED_PX), interpolation=cv2.INTER_AREA)
         faults = PLANTED if 100 * film.mask.mean() <= LARGEST_MISPLACED_PERCENT else {}
         for fault in (None, *faults):
             key = f"{fault} {nth}"
-            masks[key] = resample(marked_mask(film, fault))  # type: ignore[arg-type]
+            shown = turned(film, fault)  # type: ignore[arg-type]  # makes room for a mask beside the body, as it is written
+            grey = np.round(shown.image * 255).astype(np.uint8)
+            small = cv2.resize(grey, (RENDERED_PX, RENDERED_PX), interpolation=cv2.INTER_AREA)
+            masks[key] = resample(marked_mask(shown, fault))  # type: ignore[arg-type]
             pictures[key] = np.asarray(small, np.uint8)
             if fault:
                 expected[key] = PLANTED[fault]
