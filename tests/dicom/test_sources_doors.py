@@ -104,6 +104,14 @@ def test_what_only_bears_the_name_of_an_archive_stays_one_file(tmp_path: Path) -
     assert contents(tmp_path) == [b"no archive"]
 
 
+def test_an_archive_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    archive(tmp_path / "a.zip", [("one", os.urandom(3000))])
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:2000])
+    with pytest.raises(RejectedError, match="zip archive that is damaged") as damaged:
+        contents(tmp_path)
+    assert damaged.value.reason == Reason.UNREADABLE
+
+
 def test_films_in_an_archive_are_taken_in_by_several_processes(
     tmp_path: Path, make_dataset: MakeDataset, keyring: Keyring, store: DicomStore
 ) -> None:
