@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 
 from pipelines.records import UnusableInputError
 
+_COLUMNS = {"AnswerData", "SOPInstanceUID"}
 ACTIONS = (
     "tag_retained",
     "text_notnull",
@@ -130,12 +131,28 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             ):
                 yield dict(row)
         return
-    rows = json.loads(path.read_text("utf-8"))
-    if isinstance(rows, dict):
-        rows = rows.get(
-            "answer_data", [{"SOPInstanceUID": uid, "AnswerData": one} for uid, one in rows.items()]
-        )
-    yield from rows
+    yield from _json_rows(path.read_text("utf-8-sig"))
+
+
+def _json_rows(text: str) -> Iterable[Mapping[str, Any]]:
+    """Return rows from a list of them, one a line, by column (as pandas writes them), or by instance."""
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError:
+        if not text.strip():
+            raise
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not isinstance(rows, dict):
+        return list(rows)
+    if "answer_data" in rows:
+        return list(rows["answer_data"])
+    if isinstance(rows.get("SOPInstanceUID"), str):
+        return [rows]
+    if rows.keys() >= _COLUMNS:
+        names = sorted(_COLUMNS)
+        columns = [one.values() if isinstance(one := rows[name], dict) else one for name in names]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return [{"SOPInstanceUID": uid, "AnswerData": one} for uid, one in rows.items()]
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:

@@ -160,3 +160,27 @@ def test_a_score_that_falls_short_tells_by_the_exit_code_and_where(
     assert result.exit_code == 1
     assert "1 x text_retained at <(0010,0010)>" in result.stdout
     assert "Doe" not in result.stdout
+
+
+def _rows_in_each_layout() -> dict[str, str]:
+    row = {
+        "SOPInstanceUID": UID,
+        "AnswerData": json.dumps({"0": {"action": "<uid_changed>", "tag_ds": "<(0008,0018)>", "value": UID}}),
+    }
+    return {
+        "a list": json.dumps([row]),
+        "a byte order mark": "\ufeff" + json.dumps([row]),
+        "a named list": json.dumps({"answer_data": [row]}),
+        "a row a line": json.dumps(row) + "\n",
+        "columns": json.dumps({name: {"0": value} for name, value in row.items()}),
+        "columns of lists": json.dumps({name: [value] for name, value in row.items()}),
+        "by instance": json.dumps({UID: json.loads(row["AnswerData"])}),
+    }
+
+
+@pytest.mark.parametrize("layout", _rows_in_each_layout())
+def test_json_keys_are_read_in_each_layout_that_programs_write(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(_rows_in_each_layout()[layout], "utf-8")
+    (answer,) = read_answers(path)
+    assert (answer.instance, [check.action for check in answer.checks]) == (UID, ["uid_changed"])
