@@ -16,6 +16,7 @@ TABLES = {
     *("adjudications", "placements"),
     *("models", "predictions", "evaluations", "comparisons", "stages", "tombstones", "paper_values"),
     *("validation_predictions", "operating_points", "curves", "promotions"),
+    *("models", "predictions", "evaluations"),  # a hospital may take in long before it trains
 }
 
 MAY_BE_EMPTY = {
@@ -27,6 +28,7 @@ MAY_BE_EMPTY = {
     "comparisons",
     "tombstones",
     *("validation_predictions", "operating_points", "curves", "promotions"),
+    *("models", "predictions", "evaluations"),  # a hospital may take in long before it trains
 }
 
 
