@@ -13,6 +13,7 @@ image      0          none: T is 0 whatever is predicted, so negatives teach not
 image      s > 0      beta s / (beta sum p + s)^2 per unit of p: strong once few pixels are active, weak before
 batch      0          through the batch's other masks; none when all of the batch's masks are empty
 batch      s > 0      through the batch's other masks, and as in "image" when all are empty
+positives  any        none: empty masks are left to the focal loss, and each other image counts alike
 =========  =========  ====================================================================================
 """
 
@@ -44,7 +45,7 @@ def loss_of(recipe: Recipe, logits: Tensor, masks: Tensor) -> Tensor:
 def tversky_loss(
     logits: Tensor, masks: Tensor, *, beta: float = 0.5, smoothing: float = 1.0, reduction: str = "image"
 ) -> Tensor:
-    """Compute 1 - T, with T summed over each image (then averaged) or over the whole batch.
+    """Compute 1 - T, with T summed over each image (then averaged), each with a mask, or over the whole batch.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def tversky_loss(
     smoothing : float
         In pixels; see the module's table.
     reduction : str
-        "image" or "batch".
+        "image", "positives" (images whose mask is not empty; 0 where there are none) or "batch".
 
     Returns
     -------
@@ -65,7 +66,13 @@ def tversky_loss(
         A scalar in [0, 1].
     """
     areas = soft_areas(logits, masks)
-    return tversky_of(areas if reduction == "image" else areas.sum(0, keepdim=True), beta, smoothing).mean()
+    if reduction == "batch":
+        return tversky_of(areas.sum(0), beta, smoothing)
+    each = tversky_of(areas, beta, smoothing)
+    if reduction == "image":
+        return each.mean()
+    counted = (areas[:, 0] + areas[:, 2] > 0).to(each.dtype)
+    return (each * counted).sum() / counted.sum().clamp_min(1)
 
 
 def soft_areas(logits: Tensor, masks: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def validate(
     Where the recipe sums Tversky over a batch, it is summed here over all places: one number that neither batches nor
     processes change, and that chance batches without positives do not drown.
     """
-    sums = torch.zeros(8, dtype=torch.float64, device=fabric.device)
+    sums = torch.zeros(9, dtype=torch.float64, device=fabric.device)
     ours = places[fabric.global_rank :: fabric.world_size]
     with evaluating(network):
         for start in range(0, len(ours), recipe.batch_size):
@@ -58,15 +58,22 @@ def validate(
             areas = soft_areas(logits, masks)
             tverskys = tversky_of(areas, recipe.beta, recipe.smoothing)
             focals = focal_loss(logits, masks, gamma=recipe.gamma) * len(images)
-            parts = [tverskys.sum(), focals, dices.sum(), dices[positive].sum(), positive.sum()]
+            parts = [
+                *(tverskys.sum(), tverskys[positive].sum(), focals),
+                *(dices.sum(), dices[positive].sum(), positive.sum()),
+            ]
             sums += torch.cat([torch.stack(parts), areas.sum(0)]).double()
     if fabric.world_size > 1:
         summed = fabric.all_reduce(sums, reduce_op="sum")
         assert isinstance(summed, torch.Tensor)
         sums = summed
-    per_image, focal, dice, dice_positive, positive_n = sums[:5].tolist()
-    n, pooled = len(places), tversky_of(sums[5:], recipe.beta, recipe.smoothing).item()
-    tversky = per_image / n if recipe.reduction == "image" else pooled
+    per_image, on_positives, focal, dice, dice_positive, positive_n = sums[:6].tolist()
+    n = len(places)
+    tversky = {
+        "image": per_image / n,
+        "positives": on_positives / max(1, positive_n),
+        "batch": tversky_of(sums[6:], recipe.beta, recipe.smoothing).item(),
+    }[recipe.reduction]
     loss = {"tversky": tversky, "focal": focal / n, "mixed": tversky + recipe.focal_weight * focal / n}[
         recipe.loss
     ]

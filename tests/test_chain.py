@@ -204,8 +204,8 @@ def test_promotion_and_forgetting_are_written_down(run: Run) -> None:
     both = house.sql(
         "SELECT count(*) FROM validation_predictions JOIN splits USING (radiograph_id, protocol) "
         "WHERE role = 'test'"
-    ).fetchone()
-    assert both == (0,)
+    ).fetchall()
+    assert both == [(0,)]
 
 
 def test_every_stage_has_an_mlflow_run_with_its_inputs(run: Run) -> None:

@@ -159,7 +159,8 @@ def _cast(house: House, spec: ModelSpec, which: str, protocol: str) -> "Cast":
         members = tuple((one, run_folder_of(house, one.model_id)) for one in pooled)
         return Cast(spec.model_id, members, protocol)
     folder = _folder(house, spec, which)
-    return Cast(spec.model_id, ((spec, folder),), protocol, trained_on=trained_on(house, spec, folder))
+    seen = trained_on(house, spec, folder)
+    return Cast(spec.model_id, ((spec, folder),), protocol, trained_on=seen, shows_gates=True)
 
 
 def _folder(house: House, spec: ModelSpec, which: str) -> Path:

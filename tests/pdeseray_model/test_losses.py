@@ -41,6 +41,10 @@ def test_tversky_agrees_with_a_hand_computation(beta: float, smoothing: float) -
     pooled = tversky_by_hand(flat(LOGITS), flat(MASKS), beta, smoothing)
     batch = tversky_loss(logits, masks, beta=beta, smoothing=smoothing, reduction="batch")
     assert batch.item() == pytest.approx(pooled, abs=1e-6)
+    positives = tversky_loss(logits, masks, beta=beta, smoothing=smoothing, reduction="positives")
+    on_positives = [value for value, mask in zip(per_image, MASKS, strict=True) if any(mask)]
+    assert len(on_positives) == 2
+    assert positives.item() == pytest.approx(sum(on_positives) / 2, abs=1e-6)
 
 
 def test_beta_weighs_false_positives() -> None:
@@ -74,7 +78,7 @@ def test_mixed_is_the_unweighted_sum() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mixed", "tversky", "focal"])
-@pytest.mark.parametrize("reduction", ["image", "batch"])
+@pytest.mark.parametrize("reduction", ["image", "positives", "batch"])
 @pytest.mark.parametrize("smoothing", [0.0, 1.0])
 def test_gradient_agrees_with_finite_differences_in_float64(
     kind: str, reduction: str, smoothing: float
@@ -105,6 +109,13 @@ def test_smoothing_gives_an_empty_mask_the_gradient_worked_out_by_hand() -> None
     expected = [0.5 / (sum(p) / 2 + 1) ** 2 * q * (1 - q) for q in p]
     for reduction in ("image", "batch"):
         assert empty_gradient(reduction, 1.0, [[0, 0, 0, 0]])[0] == pytest.approx(expected, abs=1e-7)
+
+
+def test_over_positives_empty_masks_are_left_to_the_focal_loss() -> None:
+    masks = [[1, 0, 1, 0], [0, 0, 0, 0]]
+    assert empty_gradient("positives", 1.0, masks)[1] == [0.0] * 4
+    assert any(empty_gradient("positives", 1.0, masks)[0])
+    assert tversky_loss(torch.zeros(1, 4), torch.zeros(1, 4), reduction="positives").item() == 0
 
 
 def test_batch_reduction_teaches_empty_masks_through_the_others() -> None:

@@ -26,7 +26,7 @@ def test_two_empty_masks_count_1_and_a_prediction_on_an_empty_one_0() -> None:
     assert dice_of(logits, masks).tolist() == pytest.approx([1.0, 0.0, 2 / 3])
 
 
-@pytest.mark.parametrize("reduction", ["image", "batch"])
+@pytest.mark.parametrize("reduction", ["image", "positives", "batch"])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_validation_agrees_with_numpy_whatever_the_batches(
     configure: Callable[..., TrainingConfig], training_set: Path, reduction: str, batch_size: int
@@ -45,7 +45,9 @@ def test_validation_agrees_with_numpy_whatever_the_batches(
     p_t = np.where(masks > 0, p, 1 - p)
     focal = -((1 - p_t) ** 2 * np.log(p_t)).mean()
     areas = [(p * masks), p * (1 - masks), (1 - p) * masks]
-    axes = (1, 2) if reduction == "image" else (0, 1, 2)
+    positive = masks.any((1, 2))
+    areas = [area[positive] for area in areas] if reduction == "positives" else areas
+    axes = (0, 1, 2) if reduction == "batch" else (1, 2)
     tp, fp, fn = (area.sum(axes) for area in areas)
     tversky = np.mean(1 - (tp + 1) / (tp + 0.5 * fp + 0.5 * fn + 1))
     assert result.loss == pytest.approx(tversky + focal, abs=1e-5)
@@ -54,5 +56,4 @@ def test_validation_agrees_with_numpy_whatever_the_batches(
         for f, m in zip(found, masks > 0, strict=True)
     ]
     assert result.dice == pytest.approx(np.mean(dice), abs=1e-6)
-    positive = masks.any((1, 2))
     assert result.dice_positive == pytest.approx(np.mean(np.array(dice)[positive]), abs=1e-6)
