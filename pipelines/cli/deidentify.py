@@ -1,12 +1,13 @@
 """``pdeseray deidentify SRC DST``: take identity out of a folder of radiographs."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from pipelines.cli.progress import bar
 
 if TYPE_CHECKING:
     from pipelines.dicom.intake_one import Objects
@@ -97,9 +98,6 @@ def command(
     """
     import os
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from pipelines.dicom.identity import Keyring
     from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.pixel_text_film import PixelText
@@ -109,23 +107,7 @@ def command(
     from pipelines.engine import LocalEngine
     from pipelines.settings import load_settings
 
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("looking for files", total=None, rate="")
-        started = time.monotonic()
-
-        def show(label: str, done: int, total: int) -> None:
-            rate = f"{done / max(time.monotonic() - started, 1e-3):.1f} files/s"
-            bar.update(task, description=label, completed=done, total=total, rate=rate)
-
+    with bar() as show:
         settings = load_settings()
         answers = read_answers(answer_key) if answer_key else None
         if pixel_text is None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from pipelines.engine import ProgressSink
+from pipelines.cli.progress import bar
 
 
 @click.command(name="phantoms")
@@ -35,22 +31,11 @@ def command(  # noqa: PLR0917 - click hands them over by name
     import os
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from pipelines.engine import LocalEngine
     from pipelines.phantoms.cohorts import make_cohort
 
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        engine = LocalEngine(workers or os.cpu_count() or 1, progress=_shown_on(bar))
+    with bar("films") as show:
+        engine = LocalEngine(workers or os.cpu_count() or 1, progress=show)
         made = make_cohort(kind, out, n=n, seed=seed, engine=engine)
     if as_json:
         print(json.dumps(asdict(made)))
@@ -59,14 +44,3 @@ def command(  # noqa: PLR0917 - click hands them over by name
     print(
         f"{made.n} {kind} films, {made.positives} with a pneumothorax, in {made.seconds:.1f} s{rate}: {out}"
     )
-
-
-def _shown_on(bar: Progress) -> ProgressSink:
-    tasks: dict[str, TaskID] = {}
-
-    def show(label: str, done: int, total: int) -> None:
-        if label not in tasks:
-            tasks[label] = bar.add_task(label, total=total)
-        bar.update(tasks[label], completed=done)
-
-    return show

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.progress import bar
 from pipelines.records import UnusableInputError
 
 if TYPE_CHECKING:
@@ -114,25 +115,11 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
 
 
 def _with_progress(reading: "FilmPredictions", paths: list[Path]) -> Iterator[dict[str, Any]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("predicting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("predicting", total=len(paths), rate="")
-        started = time.monotonic()
+    with bar("films") as show:
+        show("predicting", 0, len(paths))
         for number, path in enumerate(paths, start=1):
             yield reading(number, path)
-            rate = f"{number / max(time.monotonic() - started, 1e-3):.1f} films/s"
-            bar.update(task, completed=number, rate=rate)
+            show("predicting", number, len(paths))
 
 
 def _print(summary: dict[str, Any], rows: list[dict[str, Any]], out: Path) -> None:

@@ -25,10 +25,11 @@ def bar(unit: str = "files") -> Iterator["ProgressSink"]:
         transient=True,
     )
     with drawn:
-        task = drawn.add_task("looking", total=None, rate="")
-        started = time.monotonic()
+        task = drawn.add_task("looking for files", total=None, rate="")
+        since: dict[str, float] = {}
 
         def show(label: str, done: int, total: int) -> None:
+            started = since.setdefault(label, time.monotonic())
             rate = f"{done / max(time.monotonic() - started, 1e-3):.1f} {unit}/s"
             drawn.update(task, description=label, completed=done, total=total or None, rate=rate)
 

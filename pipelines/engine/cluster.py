@@ -23,6 +23,7 @@ from pipelines.engine.outcomes import (
     chunked,
     outcomes_of,
     prepare_worker,
+    require_workers,
     silent,
 )
 from pipelines.records import Reason, Rejection, UnusableInputError
@@ -55,11 +56,7 @@ class RayEngine:
     """
 
     def __init__(self, address: str, *, workers: int = 1, progress: ProgressSink | None = None) -> None:
-        if workers < 1:
-            raise UnusableInputError(
-                expected="at least one worker", found=str(workers), remedy="set workers to 1 or more"
-            )
-        self._address, self._asked = address, workers
+        self._address, self._asked = address, require_workers(workers)
         self._progress: ProgressSink = progress or silent
 
     def __repr__(self) -> str:

@@ -16,9 +16,10 @@ from pipelines.engine.outcomes import (
     outcome_of,
     outcomes_of,
     prepare_worker,
+    require_workers,
     silent,
 )
-from pipelines.records import Reason, Rejection, UnusableInputError
+from pipelines.records import Reason, Rejection
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,11 +37,7 @@ class LocalEngine:
     def __init__(
         self, workers: int = 1, *, progress: ProgressSink | None = None, isolated: bool = False
     ) -> None:
-        if workers < 1:
-            raise UnusableInputError(
-                expected="at least one worker", found=str(workers), remedy="set workers to 1 or more"
-            )
-        self.workers = workers
+        self.workers = require_workers(workers)
         self._isolated = isolated
         self._progress: ProgressSink = progress or silent
 

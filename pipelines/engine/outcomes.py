@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from pipelines.records import Reason, RejectedError, Rejection
+from pipelines.records import Reason, RejectedError, Rejection, UnusableInputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,6 +29,21 @@ class ProgressSink(Protocol):
 def silent(label: str, done: int, total: int) -> None:
     """Tell nobody."""
     del label, done, total
+
+
+def require_workers(workers: int) -> int:
+    """Return a number of workers, after checking that it is one.
+
+    Raises
+    ------
+    UnusableInputError
+        When it is below 1.
+    """
+    if workers < 1:
+        raise UnusableInputError(
+            expected="at least one worker", found=str(workers), remedy="set workers to 1 or more"
+        )
+    return workers
 
 
 def chunked(items: Sequence[T], workers: int) -> list[Sequence[T]]:

@@ -24,6 +24,7 @@ from pipelines.labels.readings import (
     drawn,
     files_below,
     meant,
+    moment_of,
     once_each,
     radiograph_named,
 )
@@ -218,7 +219,7 @@ def _reading(
         draw=partial(draw, found, colours, wanted),
         where=where,
         tool="groundtruth",
-        read_at=_when(metadata.get("creation-date")),
+        read_at=moment_of(metadata.get("creation-date")),
     )
 
 
@@ -234,14 +235,6 @@ def _colours(colour_map: Any) -> dict[str, str]:  # noqa: ANN401  JSON's
 def _job(label: str, metadata: Row) -> str:
     named = str(metadata.get("job-name") or "").removeprefix("labeling-job/")
     return named or label.removesuffix("-ref")
-
-
-def _when(text: Any) -> datetime | None:  # noqa: ANN401  JSON's
-    try:
-        when = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def _by_tail(files: Iterable[UPath]) -> dict[str, list[UPath]]:

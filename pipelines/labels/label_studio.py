@@ -7,7 +7,6 @@ code of a brush is in ``brush``. Whoever completed an annotation is its reader.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from pipelines.labels.readings import (
     drawn_runs,
     files_below,
     meant,
+    moment_of,
     once_each,
     radiograph_named,
     require_size,
@@ -181,7 +181,7 @@ def _reading(task: Row, annotation: Row, where: str) -> Reading | ReadingFault |
         draw=partial(draw, regions, where) if regions else None,
         where=where,
         tool="labelstudio",
-        read_at=_when(annotation.get("updated_at") or annotation.get("created_at")),
+        read_at=moment_of(annotation.get("updated_at") or annotation.get("created_at")),
     )
 
 
@@ -216,11 +216,3 @@ def _runs(region: Row, shape: tuple[int, int], where: str) -> Runs:
             Reason.LABEL_QUALITY, f"{where}: a brush whose format is not rle; export it again"
         )
     return brush.runs_of_brush(value.get("rle") or (), shape, where=where)
-
-
-def _when(text: Any) -> datetime | None:  # noqa: ANN401  JSON's
-    try:
-        when = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
@@ -19,7 +20,6 @@ from pipelines.records import Reason, RejectedError, UnusableInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     import numpy.typing as npt
     from upath import UPath
@@ -195,3 +195,12 @@ def once_each(readings: Iterable[Reading]) -> tuple[list[Reading], list[ReadingF
             )
     spoiled = {fault.radiograph for fault in faults}
     return [reading for reading in first.values() if reading.radiograph not in spoiled], faults
+
+
+def moment_of(text: Any) -> datetime | None:  # noqa: ANN401  JSON's
+    """Return a time as tools write it (ISO 8601; UTC where none is said), None when it is none."""
+    try:
+        when = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

@@ -4,8 +4,10 @@ What belongs here: reading those files and the tables that ship beside them. The
 stands in the files.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from pipelines.lake.tables import conform
 FOLDER = Path(__file__).parent / "views"
 _COMMENT = "--"
 _COLUMN = "column "
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class View:
 def views() -> list[View]:
     """Return every view, in the order of their names."""
     return [read_view(path) for path in sorted(FOLDER.glob("*.sql"))]
+
+
+def in_order(found: Sequence[View]) -> list[View]:
+    """Return views with each after those that it reads: DuckDB looks a view's tables up when it is made."""
+    by_name = {view.name: view for view in found}
+    read = {view.name: sorted(by_name.keys() & set(_READ.findall(view.sql))) for view in found}
+    return [by_name[name] for name in TopologicalSorter(read).static_order()]
 
 
 def read_view(path: Path) -> View:

@@ -21,7 +21,7 @@ from data_contracts import Contract, Verdict, broken, check_tables, contract, co
 from pipelines.lake.files import moved_into
 from pipelines.lake.tables import Lake
 from pipelines.lake.versions import STORAGE_VERSION, SUFFIX, folder_of, kept_versions, text
-from pipelines.lake.views import View, project_tables, views
+from pipelines.lake.views import View, in_order, project_tables, views
 from pipelines.lineage.versions import VOLATILE_COLUMNS
 from pipelines.records import UnusableInputError
 
@@ -132,7 +132,7 @@ def build(place: Path, tables: Mapping[str, pa.Table]) -> None:
         connection.execute("BEGIN")
         for name, rows in tables.items():
             _create_table(connection, contract(name), rows)
-        for view in views():
+        for view in in_order(views()):
             _create_view(connection, view)
         connection.execute("COMMIT")
         connection.execute("USE memory")

@@ -112,19 +112,9 @@ def write_stray(stray: Stray, *, folder: Path) -> Written:
             image_bytes(case, stream, header, rows=case.rows, columns=case.columns),
             JPEGBaseline8Bit,
         )
-    row = TruthRow(
-        path=_put(folder, case, header, role, content),
-        sop_uid=header.sop_uid,
-        patient=_patient(case),
-        role=role,
-        positive=None,
-        laterality=None,
-        area_percent=None,
-        view=None,
-        fault=stray.kind,
-        duplicate_of=None,
-        rle=None,
-        transfer_syntax=syntax,
+    path = _put(folder, case, header, role, content)
+    row = TruthRow.of_stray(
+        stray.kind, path, uid=header.sop_uid, patient=_patient(case), role=role, syntax=syntax
     )
     labels = () if stray.kind == "structured_report" else ((header.sop_uid, "-1"),)
     return Written((row,), labels, ((header.sop_uid, _patient(case)),))

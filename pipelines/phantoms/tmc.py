@@ -128,20 +128,8 @@ def write_stray(stray: Stray, *, folder: Path) -> Written:
         pixels = stored_pixels(other_film(stray.kind, rng, (case.rows, case.columns)), acquisition)
         content, syntax = object_bytes(case, identity, acquisition, pixels, export=export), acquisition.syntax
         readings = [(uid, reader.name, 0) for reader in READERS]
-    row = TruthRow(
-        path=_put(folder, case, identity, content, f"_s{stray.number}"),
-        sop_uid=uid,
-        patient=identity.patient_id,
-        role=None,
-        positive=None,
-        laterality=None,
-        area_percent=None,
-        view=None,
-        fault=stray.kind,
-        duplicate_of=None,
-        rle=None,
-        transfer_syntax=syntax,
-    )
+    path = _put(folder, case, identity, content, f"_s{stray.number}")
+    row = TruthRow.of_stray(stray.kind, path, uid=uid, patient=identity.patient_id, role=None, syntax=syntax)
     return Written((row,), tuple(readings))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,26 @@ class TruthRow:
     forms: str | None = None
     transfer_syntax: str | None = None
     burned_in: str | None = None
+
+    @classmethod
+    def of_stray(
+        cls, kind: str, path: str, *, uid: str, patient: str, role: str | None, syntax: str | None
+    ) -> Self:
+        """Return the row of a file of which nothing but its kind is true."""
+        return cls(
+            path=path,
+            sop_uid=uid,
+            patient=patient,
+            role=role,
+            positive=None,
+            laterality=None,
+            area_percent=None,
+            view=None,
+            fault=kind,
+            duplicate_of=None,
+            rle=None,
+            transfer_syntax=syntax,
+        )
 
 
 def write_truth(rows: Sequence[TruthRow], path: Path) -> None:

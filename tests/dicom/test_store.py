@@ -2,7 +2,6 @@ import hashlib
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,20 +124,14 @@ def test_no_writer_ever_shows_half_an_object(tmp_path: Path) -> None:
     assert store.strangers() == []
 
 
-@pytest.fixture(scope="module")
-def s3_store() -> Iterator[DicomStore]:
+@pytest.fixture
+def s3_store(s3_endpoint: str) -> DicomStore:
     """A store in a bucket of an S3-compatible server on loopback."""
-    pytest.importorskip("moto.server", reason="service absent: moto")
-    s3fs = pytest.importorskip("s3fs", reason="service absent: s3fs")
-    from moto.server import ThreadedMotoServer
+    import s3fs
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {"key": "test", "secret": "test", "endpoint_url": f"http://{host}:{port}"}
-    s3fs.S3FileSystem(**options).mkdir("radiographs")
-    yield DicomStore(UPath("s3://radiographs/home/store", **options))
-    server.stop()
+    options = {"key": "test", "secret": "test", "endpoint_url": s3_endpoint}
+    s3fs.S3FileSystem(**options).mkdirs("radiographs", exist_ok=True)
+    return DicomStore(UPath("s3://radiographs/home/store", **options))
 
 
 def test_a_store_in_a_bucket_is_the_same_store(s3_store: DicomStore) -> None:

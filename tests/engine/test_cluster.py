@@ -2,7 +2,6 @@
 
 import os
 import pickle  # noqa: TID251 - what a cluster would carry is looked at, nothing is read back
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,25 +22,11 @@ from pipelines.engine import Engine, LocalEngine, engine_at
 from pipelines.engine.cluster import RayEngine
 from pipelines.lake.shards import ShardSet
 from pipelines.phantoms.cohorts import make_cohort
-from pipelines.records import Reason, RejectedError, Rejection, UnusableInputError
+from pipelines.records import Reason, Rejection, UnusableInputError
+
+from .work import die_at, leak, refuse_odd
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-def _refuse_odd(value: int) -> int:
-    if value % 2:
-        raise RejectedError(Reason.NOT_AN_IMAGE, "odd")
-    return value
-
-
-def _leak(value: int) -> int:
-    raise ValueError(f"Dela Cruz^Maria {value}")
-
-
-def _die_at(victim: int, value: int) -> int:
-    if value == victim:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return value
 
 
 def _named(keyring: Keyring, value: int) -> str:
@@ -91,17 +76,17 @@ def engine(nodes: Nodes) -> RayEngine:
 
 
 def test_outcomes_are_those_of_processes_of_one_machine(engine: RayEngine) -> None:
-    for function in (_refuse_odd, _leak):
+    for function in (refuse_odd, leak):
         mine = list(engine.map(function, range(50), label="x", unexpected=Reason.UNDECODABLE))
         assert mine == list(LocalEngine(1).map(function, range(50), label="x", unexpected=Reason.UNDECODABLE))
     assert engine.workers == 2
-    assert not list(engine.map(_leak, [], label="x"))
+    assert not list(engine.map(leak, [], label="x"))
 
 
 def test_an_item_that_kills_its_workers_costs_only_itself(engine: RayEngine) -> None:
     told: list[int] = []
     engine = RayEngine(engine._address, progress=lambda _label, done, _total: told.append(done))
-    outcomes = list(engine.map(partial(_die_at, 7), range(30), label="x"))
+    outcomes = list(engine.map(partial(die_at, 7), range(30), label="x"))
     assert outcomes[7] == Rejection(Reason.UNREADABLE, "the worker process died on this item")
     assert [one for one in outcomes if not isinstance(one, Rejection)] == [n for n in range(30) if n != 7]
     assert told == list(range(1, 31))

@@ -1,31 +1,15 @@
-import os
-import signal
 from functools import partial
 
 import pytest
 
 from pipelines.engine import LocalEngine
-from pipelines.records import Reason, RejectedError, Rejection, UnusableInputError
+from pipelines.records import Reason, Rejection, UnusableInputError
+
+from .work import die_at, leak, refuse_odd
 
 
 def _double(value: int) -> int:
     return 2 * value
-
-
-def _refuse_odd(value: int) -> int:
-    if value % 2:
-        raise RejectedError(Reason.NOT_AN_IMAGE, "odd")
-    return value
-
-
-def _leak(value: int) -> int:
-    raise ValueError(f"Dela Cruz^Maria {value}")
-
-
-def _die_at(victim: int, value: int) -> int:
-    if value == victim:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return value
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -35,19 +19,19 @@ def test_results_come_in_the_order_of_the_items(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_rejected_item_stands_in_its_place_and_the_others_go_on(workers: int) -> None:
-    outcomes = list(LocalEngine(workers).map(_refuse_odd, range(4), label="x"))
+    outcomes = list(LocalEngine(workers).map(refuse_odd, range(4), label="x"))
     odd = Rejection(Reason.NOT_AN_IMAGE, "odd")
     assert outcomes == [0, odd, 2, odd]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_text_of_an_unexpected_error_is_not_kept(workers: int) -> None:
-    outcomes = list(LocalEngine(workers).map(_leak, [1, 2], label="x", unexpected=Reason.UNDECODABLE))
+    outcomes = list(LocalEngine(workers).map(leak, [1, 2], label="x", unexpected=Reason.UNDECODABLE))
     assert outcomes == [Rejection(Reason.UNDECODABLE, "ValueError")] * 2
 
 
 def test_a_worker_that_is_killed_costs_only_the_item_that_killed_it() -> None:
-    outcomes = list(LocalEngine(2).map(partial(_die_at, 7), range(30), label="x"))
+    outcomes = list(LocalEngine(2).map(partial(die_at, 7), range(30), label="x"))
     assert outcomes[7] == Rejection(Reason.UNREADABLE, "the worker process died on this item")
     assert [one for one in outcomes if not isinstance(one, Rejection)] == [n for n in range(30) if n != 7]
 
@@ -55,7 +39,7 @@ def test_a_worker_that_is_killed_costs_only_the_item_that_killed_it() -> None:
 def test_progress_counts_every_item() -> None:
     told: list[tuple[str, int, int]] = []
     engine = LocalEngine(1, progress=lambda *one: told.append(one))
-    list(engine.map(_refuse_odd, range(3), label="films"))
+    list(engine.map(refuse_odd, range(3), label="films"))
     assert told == [("films", 1, 3), ("films", 2, 3), ("films", 3, 3)]
 
 

@@ -15,6 +15,7 @@ def test_the_views_of_the_house_are_there_each_with_its_documentation() -> None:
         "laterality_distribution",
         "lineage",
         "projection_distribution",
+        "results",
         "size_distribution",
         "table4",
         "table5",

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -12,21 +11,6 @@ import pytest
 
 pytestmark = pytest.mark.slow
 _TABLES = ("instances", "images", "annotations", "masks", "splits", "curated", "quality_findings")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    pytest.importorskip("moto.server", reason="service absent: moto")
-    s3fs = pytest.importorskip("s3fs", reason="service absent: s3fs")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    s3fs.S3FileSystem(key="test", secret="test", endpoint_url=url).mkdir("radiology")
-    yield url
-    server.stop()
 
 
 def _run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -51,11 +35,15 @@ def _run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPro
     )
 
 
-def test_tables_in_a_bucket_are_those_of_a_folder(endpoint: str, tmp_path: Path) -> None:
+def test_tables_in_a_bucket_are_those_of_a_folder(s3_endpoint: str, tmp_path: Path) -> None:
+    import s3fs
+
+    bucket = s3fs.S3FileSystem(key="test", secret="test", endpoint_url=s3_endpoint)
+    bucket.mkdir("radiology")
     there = {
         "PDESERAY_STORAGE": "s3://radiology/home",
         "PDESERAY_ENGINE": "ray",
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": s3_endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -68,9 +56,6 @@ def test_tables_in_a_bucket_are_those_of_a_folder(endpoint: str, tmp_path: Path)
     left = {path.name for path in (tmp_path / "bucket" / ".pdeseray").iterdir()}
     assert not left & {"store", "tables", "shards"}
 
-    import s3fs
-
-    bucket = s3fs.S3FileSystem(key="test", secret="test", endpoint_url=endpoint)
     with duckdb.connect() as connection:
         connection.register_filesystem(bucket)
         for table in _TABLES:

@@ -42,25 +42,8 @@ WITH known (place, kind, what, model_id, whole_id) AS (
 ),
 
 ours AS (
-    SELECT
-        model_id,
-        protocol,
-        max(n) AS n,
-        max(value) FILTER (metric = 'mdsc') AS mdsc,
-        max(ci_low) FILTER (metric = 'mdsc') AS mdsc_low,
-        max(ci_high) FILTER (metric = 'mdsc') AS mdsc_high,
-        max(value) FILTER (metric = 'dice_positives') AS dice_positives,
-        max(ci_low) FILTER (metric = 'dice_positives') AS dice_positives_low,
-        max(ci_high) FILTER (metric = 'dice_positives') AS dice_positives_high,
-        max(value) FILTER (metric = 'sensitivity') AS sensitivity,
-        max(ci_low) FILTER (metric = 'sensitivity') AS sensitivity_low,
-        max(ci_high) FILTER (metric = 'sensitivity') AS sensitivity_high,
-        max(value) FILTER (metric = 'specificity') AS specificity,
-        max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
-        max(ci_high) FILTER (metric = 'specificity') AS specificity_high
-    FROM evaluations
-    WHERE test_set = 'siim' AND subgroup = 'all' AND operating_point = 'paper'
-    GROUP BY model_id, protocol
+    FROM results
+    WHERE test_set = 'siim' AND operating_point = 'paper'
 ),
 
 trained AS (
@@ -79,18 +62,18 @@ SELECT
     trained.parameters_n,
     trained.gmacs,
     ours.n,
-    100 * ours.mdsc AS mdsc_percent,
-    100 * ours.mdsc_low AS mdsc_low_percent,
-    100 * ours.mdsc_high AS mdsc_high_percent,
-    100 * ours.dice_positives AS dice_positives_percent,
-    100 * ours.dice_positives_low AS dice_positives_low_percent,
-    100 * ours.dice_positives_high AS dice_positives_high_percent,
-    100 * ours.sensitivity AS sensitivity_percent,
-    100 * ours.sensitivity_low AS sensitivity_low_percent,
-    100 * ours.sensitivity_high AS sensitivity_high_percent,
-    100 * ours.specificity AS specificity_percent,
-    100 * ours.specificity_low AS specificity_low_percent,
-    100 * ours.specificity_high AS specificity_high_percent,
+    ours.mdsc_percent,
+    ours.mdsc_low_percent,
+    ours.mdsc_high_percent,
+    ours.dice_positives_percent,
+    ours.dice_positives_low_percent,
+    ours.dice_positives_high_percent,
+    ours.sensitivity_percent,
+    ours.sensitivity_low_percent,
+    ours.sensitivity_high_percent,
+    ours.specificity_percent,
+    ours.specificity_low_percent,
+    ours.specificity_high_percent,
     100 * paired.difference AS whole_less_variant_percent,
     100 * paired.ci_low AS whole_less_variant_low_percent,
     100 * paired.ci_high AS whole_less_variant_high_percent,

@@ -42,26 +42,8 @@ trained AS (
 ),
 
 ours AS (
-    SELECT
-        model_id,
-        test_set,
-        protocol,
-        max(n) AS n,
-        max(value) FILTER (metric = 'mdsc') AS mdsc,
-        max(ci_low) FILTER (metric = 'mdsc') AS mdsc_low,
-        max(ci_high) FILTER (metric = 'mdsc') AS mdsc_high,
-        max(value) FILTER (metric = 'dice_positives') AS dice_positives,
-        max(ci_low) FILTER (metric = 'dice_positives') AS dice_positives_low,
-        max(ci_high) FILTER (metric = 'dice_positives') AS dice_positives_high,
-        max(value) FILTER (metric = 'sensitivity') AS sensitivity,
-        max(ci_low) FILTER (metric = 'sensitivity') AS sensitivity_low,
-        max(ci_high) FILTER (metric = 'sensitivity') AS sensitivity_high,
-        max(value) FILTER (metric = 'specificity') AS specificity,
-        max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
-        max(ci_high) FILTER (metric = 'specificity') AS specificity_high
-    FROM evaluations
-    WHERE subgroup = 'all' AND operating_point = 'paper' AND protocol <> 'out_of_fold'
-    GROUP BY model_id, test_set, protocol
+    FROM results
+    WHERE operating_point = 'paper' AND protocol <> 'out_of_fold'
 )
 
 SELECT
@@ -72,18 +54,18 @@ SELECT
     trained.train_share,
     trained.parent_model_id,
     ours.n,
-    100 * ours.mdsc AS mdsc_percent,
-    100 * ours.mdsc_low AS mdsc_low_percent,
-    100 * ours.mdsc_high AS mdsc_high_percent,
-    100 * ours.dice_positives AS dice_positives_percent,
-    100 * ours.dice_positives_low AS dice_positives_low_percent,
-    100 * ours.dice_positives_high AS dice_positives_high_percent,
-    100 * ours.sensitivity AS sensitivity_percent,
-    100 * ours.sensitivity_low AS sensitivity_low_percent,
-    100 * ours.sensitivity_high AS sensitivity_high_percent,
-    100 * ours.specificity AS specificity_percent,
-    100 * ours.specificity_low AS specificity_low_percent,
-    100 * ours.specificity_high AS specificity_high_percent,
+    ours.mdsc_percent,
+    ours.mdsc_low_percent,
+    ours.mdsc_high_percent,
+    ours.dice_positives_percent,
+    ours.dice_positives_low_percent,
+    ours.dice_positives_high_percent,
+    ours.sensitivity_percent,
+    ours.sensitivity_low_percent,
+    ours.sensitivity_high_percent,
+    ours.specificity_percent,
+    ours.specificity_low_percent,
+    ours.specificity_high_percent,
     100 * paired.difference AS tuned_less_this_percent,
     100 * paired.ci_low AS tuned_less_this_low_percent,
     100 * paired.ci_high AS tuned_less_this_high_percent,

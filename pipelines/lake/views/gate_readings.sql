@@ -16,22 +16,8 @@
 -- column f1_percent: F1 of detection, in percent.
 -- column oracle_sensitivity_percent: Sensitivity that perfect masks would reach, in percent.
 WITH calls AS (
-    SELECT
-        test_set,
-        protocol,
-        model_id,
-        operating_point,
-        max(n) FILTER (metric = 'accuracy') AS n,
-        max(value) FILTER (metric = 'sensitivity') AS sensitivity,
-        max(ci_low) FILTER (metric = 'sensitivity') AS sensitivity_low,
-        max(ci_high) FILTER (metric = 'sensitivity') AS sensitivity_high,
-        max(value) FILTER (metric = 'specificity') AS specificity,
-        max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
-        max(ci_high) FILTER (metric = 'specificity') AS specificity_high,
-        max(value) FILTER (metric = 'f1') AS f1
-    FROM evaluations
-    WHERE operating_point LIKE 'gate%' AND subgroup = 'all'
-    GROUP BY ALL
+    FROM results
+    WHERE operating_point LIKE 'gate%'
 )
 
 SELECT
@@ -42,14 +28,14 @@ SELECT
     regexp_replace(model.operating_point, '^gate_[0-9]+_', '') AS scope,
     100 * 3500.0 / (gate_at_px * gate_at_px) AS area_percent,
     model.n,
-    100 * model.sensitivity AS sensitivity_percent,
-    100 * model.sensitivity_low AS sensitivity_low_percent,
-    100 * model.sensitivity_high AS sensitivity_high_percent,
-    100 * model.specificity AS specificity_percent,
-    100 * model.specificity_low AS specificity_low_percent,
-    100 * model.specificity_high AS specificity_high_percent,
-    100 * model.f1 AS f1_percent,
-    100 * oracle.sensitivity AS oracle_sensitivity_percent
+    model.sensitivity_percent,
+    model.sensitivity_low_percent,
+    model.sensitivity_high_percent,
+    model.specificity_percent,
+    model.specificity_low_percent,
+    model.specificity_high_percent,
+    model.f1_percent,
+    oracle.sensitivity_percent AS oracle_sensitivity_percent
 FROM calls AS model
 INNER JOIN calls AS oracle
     ON

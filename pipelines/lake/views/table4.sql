@@ -60,37 +60,9 @@ WITH printed AS (
 ),
 
 ours AS (
-    SELECT
-        model_id,
-        regexp_replace(model_id, '_grouped$', '') AS item,
-        protocol,
-        operating_point,
-        max(n) AS n,
-        max(value) FILTER (metric = 'mdsc') AS mdsc,
-        max(ci_low) FILTER (metric = 'mdsc') AS mdsc_low,
-        max(ci_high) FILTER (metric = 'mdsc') AS mdsc_high,
-        max(value) FILTER (metric = 'miou') AS miou,
-        max(ci_low) FILTER (metric = 'miou') AS miou_low,
-        max(ci_high) FILTER (metric = 'miou') AS miou_high,
-        max(value) FILTER (metric = 'f1') AS f1,
-        max(ci_low) FILTER (metric = 'f1') AS f1_low,
-        max(ci_high) FILTER (metric = 'f1') AS f1_high,
-        max(value) FILTER (metric = 'f2') AS f2,
-        max(ci_low) FILTER (metric = 'f2') AS f2_low,
-        max(ci_high) FILTER (metric = 'f2') AS f2_high,
-        max(value) FILTER (metric = 'sensitivity') AS sensitivity,
-        max(ci_low) FILTER (metric = 'sensitivity') AS sensitivity_low,
-        max(ci_high) FILTER (metric = 'sensitivity') AS sensitivity_high,
-        max(value) FILTER (metric = 'specificity') AS specificity,
-        max(ci_low) FILTER (metric = 'specificity') AS specificity_low,
-        max(ci_high) FILTER (metric = 'specificity') AS specificity_high
-    FROM evaluations
-    WHERE
-        test_set = 'siim'
-        AND protocol IN ('official', 'grouped')
-        AND subgroup = 'all'
-        AND operating_point IN ('paper', 'selected')
-    GROUP BY model_id, protocol, operating_point
+    SELECT *, regexp_replace(model_id, '_grouped$', '') AS item
+    FROM results
+    WHERE test_set = 'siim' AND protocol IN ('official', 'grouped') AND operating_point IN ('paper', 'selected')
 ),
 
 trained AS (
@@ -150,29 +122,29 @@ SELECT
     trained.gmacs,
     timed.seconds_s,
     ours.n,
-    100 * ours.mdsc AS mdsc_percent,
-    100 * ours.mdsc_low AS mdsc_low_percent,
-    100 * ours.mdsc_high AS mdsc_high_percent,
+    ours.mdsc_percent,
+    ours.mdsc_low_percent,
+    ours.mdsc_high_percent,
     printed.mdsc AS paper_mdsc_percent,
-    100 * ours.miou AS miou_percent,
-    100 * ours.miou_low AS miou_low_percent,
-    100 * ours.miou_high AS miou_high_percent,
+    ours.miou_percent,
+    ours.miou_low_percent,
+    ours.miou_high_percent,
     printed.miou AS paper_miou_percent,
-    100 * ours.f1 AS f1_percent,
-    100 * ours.f1_low AS f1_low_percent,
-    100 * ours.f1_high AS f1_high_percent,
+    ours.f1_percent,
+    ours.f1_low_percent,
+    ours.f1_high_percent,
     printed.f1 AS paper_f1_percent,
-    100 * ours.f2 AS f2_percent,
-    100 * ours.f2_low AS f2_low_percent,
-    100 * ours.f2_high AS f2_high_percent,
+    ours.f2_percent,
+    ours.f2_low_percent,
+    ours.f2_high_percent,
     printed.f2 AS paper_f2_percent,
-    100 * ours.sensitivity AS sensitivity_percent,
-    100 * ours.sensitivity_low AS sensitivity_low_percent,
-    100 * ours.sensitivity_high AS sensitivity_high_percent,
+    ours.sensitivity_percent,
+    ours.sensitivity_low_percent,
+    ours.sensitivity_high_percent,
     printed.sensitivity AS paper_sensitivity_percent,
-    100 * ours.specificity AS specificity_percent,
-    100 * ours.specificity_low AS specificity_low_percent,
-    100 * ours.specificity_high AS specificity_high_percent,
+    ours.specificity_percent,
+    ours.specificity_low_percent,
+    ours.specificity_high_percent,
     printed.specificity AS paper_specificity_percent,
     printed.source
 FROM listed
