@@ -212,6 +212,7 @@ def train(config: TrainingConfig) -> bool:  # noqa: C901, PLR0912, PLR0915 - one
         weights, averaged_epochs = final_weights(
             fabric, network, folder, progress, held_out=held_out, validated=validated, recipe=recipe
         )
+        fabric.barrier()  # all have read what the first process now clears away
         if folder.writes:
             record = folder.finish(
                 config, description, progress, weights=weights, averaged_epochs=averaged_epochs

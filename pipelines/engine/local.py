@@ -70,10 +70,18 @@ class LocalEngine:
         pool = self._pool(self.workers)
         flying: deque[tuple[Sequence[T], Future[list[R | Rejection]]]] = deque()
 
+        def submitted(chunk: Sequence[T]) -> Future[list[R | Rejection]]:
+            try:
+                return pool.submit(outcomes_of, function, chunk, unexpected)
+            except (
+                BrokenProcessPool
+            ) as error:  # a worker died since the last result: told when its turn comes
+                refused: Future[list[R | Rejection]] = Future()
+                refused.set_exception(error)
+                return refused
+
         def launch(n: int) -> None:
-            flying.extend(
-                (chunk, pool.submit(outcomes_of, function, chunk, unexpected)) for chunk in islice(chunks, n)
-            )
+            flying.extend((chunk, submitted(chunk)) for chunk in islice(chunks, n))
 
         try:
             launch(self.workers * CHUNKS_PER_WORKER)

@@ -4,9 +4,12 @@ Only this module and its neighbours in the room talk to MLflow, and they talk th
 active run, so that threads and stages do not mix.
 """
 
+import contextlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class Tracker:
             for name in ("alembic", "mlflow.store.db.utils"):  # they tell of every table that is made
                 logging.getLogger(name).setLevel(logging.WARNING)
             if self.uri.startswith("sqlite:///"):
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                _ensure_database(Path(self.uri.removeprefix("sqlite:///")), self._artifacts)
             mlflow.set_tracking_uri(self.uri)
             self._client = mlflow.MlflowClient(self.uri)
         return self._client
@@ -54,7 +57,15 @@ class Tracker:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        return str(self.client.create_experiment(EXPERIMENT, artifact_location=self._artifacts))
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self.client.create_experiment(EXPERIMENT, artifact_location=self._artifacts))
+        except MlflowException:  # another process made it meanwhile
+            found = self.client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def start(self, asset: str, *, run_key: str, dagster_run_id: str) -> str:
         """Open the run of a stage under the parent of its Dagster run; return its id."""
@@ -188,3 +199,20 @@ class Tracker:
         """Write tags onto a version of a registered model."""
         for key, value in tags.items():
             self.client.set_model_version_tag(name, str(version), key, value)
+
+
+def _ensure_database(path: Path, artifacts: str) -> None:
+    """Make MLflow's SQLite database whole beside its place and link it there.
+
+    MLflow makes its tables one by one; what a kill leaves half made it refuses for ever.
+    """
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        SqlAlchemyStore(f"sqlite:///{made}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(made, path)

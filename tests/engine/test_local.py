@@ -1,3 +1,4 @@
+import time
 from functools import partial
 
 import pytest
@@ -34,6 +35,15 @@ def test_a_worker_that_is_killed_costs_only_the_item_that_killed_it() -> None:
     outcomes = list(LocalEngine(2).map(partial(die_at, 7), range(30), label="x"))
     assert outcomes[7] == Rejection(Reason.UNREADABLE, "the worker process died on this item")
     assert [one for one in outcomes if not isinstance(one, Rejection)] == [n for n in range(30) if n != 7]
+
+
+def test_a_worker_that_dies_while_results_are_read_slowly_costs_no_more() -> None:
+    outcomes = []
+    for outcome in LocalEngine(2).map(partial(die_at, 7), range(30), label="x"):
+        if not outcomes:
+            time.sleep(3)  # the worker dies meanwhile, before more items are handed out
+        outcomes.append(outcome)
+    assert [n for n, one in enumerate(outcomes) if isinstance(one, Rejection)] == [7]
 
 
 def test_progress_counts_every_item() -> None:
