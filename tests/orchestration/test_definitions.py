@@ -8,6 +8,7 @@ import pytest
 from pipelines.cohorts import Cohort, Labels
 from pipelines.lineage.stages import ABSENT, Ledger
 from pipelines.orchestration.assets import stages_of
+from pipelines.orchestration.assets.intake import size_px
 from pipelines.orchestration.build import build_definitions
 from pipelines.orchestration.jobs import selections
 from pipelines.orchestration.launch import run
@@ -173,3 +174,9 @@ def test_a_folder_that_is_gone_skips_the_tick_with_the_remedy(make_house: Callab
 def test_a_stage_that_reads_what_was_never_made_is_refused_with_the_remedy(house: House) -> None:
     with pytest.raises(UnusableInputError, match=r"tmc/sources never made.*--select tmc/"):
         run(house.settings, select=["tmc/deidentified"])
+
+
+def test_films_are_rendered_at_the_size_that_the_settings_train_at(make_house: Callable[..., House]) -> None:
+    assert size_px(make_house()) == 128
+    assert size_px(make_house(profile="paper")) == 512
+    assert size_px(make_house(recipe={"size_px": 256})) == 256

@@ -68,10 +68,11 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
 
 
 def size_px(house: House) -> int:
-    """Return the side of the rendered radiographs: the model's, as the profile says."""
-    from pdeseray_model.config import PROFILES
+    """Return the side of the rendered radiographs: the model's, as profile and settings say."""
+    from pdeseray_model.config import PROFILES, Recipe
 
-    return PROFILES[house.settings.profile]("pdeseray")[1].size_px
+    recipe = PROFILES[house.settings.profile]("pdeseray")[1]
+    return Recipe.from_dict({**recipe.to_dict(), **house.settings.recipe}).size_px
 
 
 def _listing(house: House, cohort: Cohort) -> str:
