@@ -1,6 +1,26 @@
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+HEAVY = {
+    *PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"],
+    "pandas",
+    "scipy",
+}
+
+
+def _loaded_by(code: str) -> set[str]:
+    """Return the libraries that a fresh Python has loaded after some code."""
+    shown = "import sys; print(' '.join({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{shown}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def _after_import(expression: str) -> tuple[str, str]:
@@ -23,3 +43,16 @@ def test_telemetry_is_off_before_any_library_is_imported() -> None:
     ):
         value, _ = _after_import(f"os.environ.get({name!r})")
         assert value in off
+
+
+def test_dagster_loads_the_graph_without_a_heavy_library() -> None:
+    loaded = _loaded_by("import pipelines.definitions")
+    assert "dagster" in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["predict", "--help"]])
+def test_help_is_shown_without_a_heavy_library(arguments: list[str]) -> None:
+    loaded = _loaded_by(f"from pipelines.cli.main import cli\ncli.main({arguments}, standalone_mode=False)")
+    assert "click" in loaded
+    assert loaded & (HEAVY | {"dagster", "numpy", "pyarrow", "pydicom", "duckdb", "cv2"}) == set()

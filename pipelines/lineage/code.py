@@ -3,10 +3,19 @@
 import ast
 import hashlib
 import importlib.util
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PROJECT_PACKAGES = ("pipelines", "pdeseray_model", "data_contracts")
+
+
+class _Module(NamedTuple):
+    """What of a module counts: the digest of its syntax tree, and the project modules that it imports."""
+
+    digest: bytes
+    imports: tuple[str, ...]
 
 
 @cache
@@ -28,7 +37,7 @@ def code_version(*modules: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
         digest.update(name.encode())
-        digest.update(_tree_digest(name))
+        digest.update(_module(name).digest)
     return digest.hexdigest()[:16]
 
 
@@ -39,27 +48,55 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
-            waiting.extend(_project_imports(name))
+            waiting.extend(_module(name).imports)
     return seen
 
 
-@cache
 def _source(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
+    found = _found(name)
+    if found is None:
         raise ModuleNotFoundError(f"a stage names the module {name}, which does not exist")
-    return Path(spec.origin)
+    return found
 
 
 @cache
-def _tree(name: str) -> ast.Module:
-    tree = ast.parse(_source(name).read_text("utf-8"))
-    for node in ast.walk(tree):
+def _found(name: str) -> Path | None:
+    """Return the file of a module, found without importing what lies above it: torch would come with that."""
+    top, *below = name.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    for folder in spec.submodule_search_locations:
+        place = Path(folder, *below)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None
+
+
+@cache
+def _module(name: str) -> _Module:
+    """Read a module; its tree is let go at once, for a collector that meets it again and again costs most of all."""
+    path = _source(name)
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in _statements(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list):
+        if body:
             # any bare string is documentation, wherever it stands
             node.body = [one for one in body if not _is_bare_string(one)]  # type: ignore[attr-defined]
-    return tree
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _Module(
+        digest=hashlib.sha256(ast.dump(tree).encode()).digest(),
+        imports=tuple(sorted(one for one in _imported(tree, package) if _is_project_module(one))),
+    )
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and the statements in it at any depth; expressions hold no imports, and are most of a tree."""
+    yield node
+    for part in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for one in getattr(node, part, ()):
+            yield from _statements(one)
 
 
 def _is_bare_string(node: ast.stmt) -> bool:
@@ -70,16 +107,10 @@ def _is_bare_string(node: ast.stmt) -> bool:
     )
 
 
-@cache
-def _tree_digest(name: str) -> bytes:
-    return hashlib.sha256(ast.dump(_tree(name)).encode()).digest()
-
-
-@cache
-def _project_imports(name: str) -> tuple[str, ...]:
-    package = name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
+def _imported(tree: ast.Module, package: str) -> set[str]:
+    """Return what a module of `package` may import: modules, and names in them."""
     found: set[str] = set()
-    for node in ast.walk(_tree(name)):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -90,15 +121,8 @@ def _project_imports(name: str) -> tuple[str, ...]:
                 ).strip(".")
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-    return tuple(sorted(one for one in found if _is_project_module(one)))
+    return found
 
 
-@cache
 def _is_project_module(name: str) -> bool:
-    if name.partition(".")[0] not in PROJECT_PACKAGES:
-        return False
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # a name inside a module, not a module
-        return False
-    return spec is not None and spec.origin is not None
+    return name.partition(".")[0] in PROJECT_PACKAGES and _found(name) is not None

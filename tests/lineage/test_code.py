@@ -21,9 +21,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _version() -> str:
-    for cached in (code.code_version, code._source, code._tree, code._tree_digest, code._project_imports):
+    for cached in (code.code_version, code._found, code._module):
         cached.cache_clear()
-    code._is_project_module.cache_clear()
     for name in [one for one in sys.modules if one.startswith("sketch")]:
         del sys.modules[name]
     return code.code_version("sketch.rule")
@@ -45,6 +44,27 @@ def test_a_changed_rule_changes_the_version(package: Path) -> None:
 
 
 def test_a_changed_rule_in_an_imported_module_changes_the_version(package: Path) -> None:
+    before = _version()
+    (package / "other.py").write_text("def one(x):\n    return x + 1\n")
+    assert _version() != before
+
+
+def test_code_is_read_without_being_imported(package: Path) -> None:
+    (package / "heavy.py").write_text("raise AssertionError('imported')\n\ndef rule(x):\n    return x\n")
+    (package / "rule.py").write_text(
+        "def double(x):\n    from sketch.heavy import rule\n    return rule(x)\n"
+    )
+    before = _version()
+    assert [name for name in sys.modules if name.startswith("sketch")] == []
+    (package / "heavy.py").write_text("def rule(x):\n    return x + 1\n")
+    assert _version() != before
+
+
+def test_an_import_counts_wherever_it_stands(package: Path) -> None:
+    (package / "rule.py").write_text(
+        "def double(x):\n    try:\n        pass\n    except ValueError:\n        match x:\n            case 1:\n"
+        "                pass\n            case _:\n                from .other import one\n"
+    )
     before = _version()
     (package / "other.py").write_text("def one(x):\n    return x + 1\n")
     assert _version() != before
