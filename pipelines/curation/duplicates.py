@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipelines.curation.aligned_search import alike_as_they_are, propose
 from pipelines.curation.alignment import IDENTITY, aligned_correlations
@@ -19,7 +20,8 @@ from pipelines.curation.hash_search import pairs_within
 from pipelines.curation.image_quality import is_frontal_chest
 from pipelines.curation.linking import Linked
 from pipelines.curation.order import canonical_ranks
-from pipelines.curation.pixels import batches
+from pipelines.curation.pixels import batch_by_batch
+from pipelines.engine import Engine, LocalEngine
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Row
 
@@ -51,7 +53,12 @@ _LOSSY_SYNTAXES = frozenset(
 
 
 def find_duplicates(
-    instances: pa.Table, images: pa.Table, *, shards: ShardSet, labelled: Collection[str] = ()
+    instances: pa.Table,
+    images: pa.Table,
+    *,
+    shards: ShardSet,
+    labelled: Collection[str] = (),
+    engine: Engine | None = None,
 ) -> list[Row]:
     """
     Find every pair of copies in a cohort.
@@ -64,6 +71,8 @@ def find_duplicates(
         Where the rendered images lie.
     labelled : collection of radiograph_id, optional
         Radiographs with a reference mask: they are kept before copies without one.
+    engine : Engine, optional
+        Where images are looked at; default: in this process. Pairs are sought in this process.
 
     Returns
     -------
@@ -80,7 +89,8 @@ def find_duplicates(
     for key in in_order:
         copies.setdefault(digests[key], []).append(key)
     pairs = [(one, other, "exact", 0) for same in copies.values() for one, other in combinations(same, 2)]
-    for one, other, distance in _near(_first_rendered(copies.values(), images), shards):
+    different = _first_rendered(copies.values(), images)
+    for one, other, distance in _near(different, shards, engine or LocalEngine()):
         # Copies of a copy are copies: what holds for the one that was looked at holds for those with its
         # pixels.
         pairs += [
@@ -132,19 +142,21 @@ def _first_rendered(copies: Iterable[list[str]], images: pa.Table) -> pa.Table:
     return images.take(pa.array([row for row in rows if row is not None], type=pa.int64()))
 
 
-def _near(images: pa.Table, shards: ShardSet) -> list[tuple[str, str, int]]:
+def _near(images: pa.Table, shards: ShardSet, engine: Engine) -> list[tuple[str, str, int]]:
     keys: list[str] = []
     several: list[Fingerprints] = []
-    for batch_keys, pixels in batches(images, shards):
+    for batch_keys, found in batch_by_batch(
+        fingerprints_of, images, shards=shards, engine=engine, label="fingerprints of radiographs"
+    ):
         keys += batch_keys
-        several.append(fingerprints_of(pixels))
+        several.append(found)
     if len(keys) < 2:  # noqa: PLR2004 - a pair
         return []
     films = Fingerprints(
         *(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Fingerprints))
     )
     pairs = near_pairs(films)
-    chests = _frontal_chests(images, sorted({at for pair in pairs for at in pair}), shards)
+    chests = _frontal_chests(images, sorted({at for pair in pairs for at in pair}), shards, engine)
     return [
         (keys[one], keys[other], int(np.bitwise_count(films.hashes[one] ^ films.hashes[other])))
         for one, other in pairs
@@ -152,17 +164,24 @@ def _near(images: pa.Table, shards: ShardSet) -> list[tuple[str, str, int]]:
     ]
 
 
-def _frontal_chests(images: pa.Table, rows: list[int], shards: ShardSet) -> set[str]:
+def _frontal_chests(images: pa.Table, rows: list[int], shards: ShardSet, engine: Engine) -> set[str]:
     """Say which of these rows of `images` show a frontal chest; no others are published, or compared but by digest.
 
     How alike two films may be without being copies is known of frontal chests alone: hands of two people differ less.
     """
+    proposed = images.take(pa.array(rows, type=pa.int64()))
     return {
         key
-        for keys, pixels in batches(images.take(pa.array(rows, type=pa.int64())), shards)
-        for key, image in zip(keys, pixels, strict=True)
-        if is_frontal_chest(image)[0]
+        for keys, are_chests in batch_by_batch(
+            _are_frontal_chests, proposed, shards=shards, engine=engine, label="looking at copies"
+        )
+        for key, is_chest in zip(keys, are_chests, strict=True)
+        if is_chest
     }
+
+
+def _are_frontal_chests(pixels: NDArray[np.uint8]) -> list[bool]:
+    return [is_frontal_chest(image)[0] for image in pixels]
 
 
 def near_pairs(films: Fingerprints) -> list[tuple[int, int]]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipelines.curation.columns import column, columns
 from pipelines.curation.image_faults import Fault, faults_of
-from pipelines.curation.pixels import batches
+from pipelines.curation.pixels import batch_by_batch
+from pipelines.engine import Engine, LocalEngine
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Reason, Row
 
@@ -43,7 +44,9 @@ REASONS = {
 _LATERAL_VIEWS = frozenset({"LL", "RL", "LAT", "LATERAL"})
 
 
-def find_faults(instances: pa.Table, images: pa.Table, *, shards: ShardSet) -> list[Row]:
+def find_faults(
+    instances: pa.Table, images: pa.Table, *, shards: ShardSet, engine: Engine | None = None
+) -> list[Row]:
     """
     Look at every rendered radiograph of a cohort.
 
@@ -53,6 +56,8 @@ def find_faults(instances: pa.Table, images: pa.Table, *, shards: ShardSet) -> l
         The tables of one cohort; images without an instance are left out.
     shards : ShardSet
         Where the rendered images lie: uint8 (S, S), 128 ≤ S ≤ 512, 0 black, 255 white.
+    engine : Engine, optional
+        Where they are looked at; default: in this process.
 
     Returns
     -------
@@ -77,8 +82,10 @@ def find_faults(instances: pa.Table, images: pa.Table, *, shards: ShardSet) -> l
             "severity": SEVERITIES[fault.rule],
             "detail": fault.detail,
         }
-        for keys, pixels in batches(images, shards)
-        for key, faults in zip(keys, faults_of(pixels), strict=True)
+        for keys, found in batch_by_batch(
+            faults_of, images, shards=shards, engine=engine or LocalEngine(), label="looking at radiographs"
+        )
+        for key, faults in zip(keys, found, strict=True)
         if key in cohorts
         for fault in against_header(faults, headers[key])
     ]

@@ -1,10 +1,11 @@
-"""Where work runs: a function over many items, a result or a rejection for each.
+"""Where work runs: a function over many items, and whole programs.
 
-Rooms ask for ``Engine.map`` and do not know whether processes of this machine or a cluster answer.
+Rooms ask for ``Engine.map`` and ``Engine.each`` and do not know whether this machine or a cluster answers.
 Nothing here knows what the items are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pipelines.engine.local import LocalEngine
@@ -45,6 +46,42 @@ class Engine(Protocol):
         unexpected
             The reason given when `function` raises anything but ``RejectedError``; the detail is then the
             name of the exception's class, since its text may quote the file.
+        """
+
+    def each(
+        self, function: Callable[[T], R], items: Sequence[T], *, label: str = "", wants_gpu: bool = False
+    ) -> Iterator[R]:
+        """Yield, in the order of `items`, the function's results; its first error ends the work and is raised.
+
+        For blocks of what the house made itself: there an error is the work's, not an item's. On one machine the
+        workers are threads of this process: the function spends its time in libraries that let go of the interpreter.
+
+        Parameters
+        ----------
+        function, items
+            As for `map`; what a function opens it keeps for the process, not in itself.
+        label
+            As for `map`; empty: nobody is told.
+        wants_gpu
+            The function is quicker on a GPU and takes a whole one: as many run at once as there are.
+        """
+
+    def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+        """Run a program until it ends, and return its exit code; interrupted, it is asked to stop and waited for.
+
+        Parameters
+        ----------
+        command
+            Its words; the first is this process' interpreter, or a program that is found everywhere.
+        folder
+            Where it writes: ``output.txt`` takes what it prints. All machines see it at the same path.
+        environment
+            Variables that it is given besides those of where it runs.
+
+        Raises
+        ------
+        UnusableInputError
+            When it could not be started, or its machine was lost.
         """
 
 

@@ -1,16 +1,21 @@
 """The engine of one machine: worker processes, bounded memory, one bad item never ends a stage."""
 
 import multiprocessing
+import os
+import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from pipelines.engine.outcomes import (
+    BLOCKS_PER_WORKER,
     CHUNKS_PER_WORKER,
     DIED,
+    OUTPUT,
     ProgressSink,
     chunked,
     outcome_of,
@@ -62,6 +67,22 @@ class LocalEngine:
         for done, outcome in enumerate(outcomes, start=1):
             self._progress(label, done, total)
             yield outcome
+
+    def each(
+        self, function: Callable[[T], R], items: Sequence[T], *, label: str = "", wants_gpu: bool = False
+    ) -> Iterator[R]:
+        """See ``Engine.each``."""
+        total = len(items)
+        threads = 1 if wants_gpu and _has_gpu() else min(self.workers, total)
+        results = map(function, items) if threads <= 1 else _in_threads(function, items, threads)
+        for done, result in enumerate(results, start=1):
+            if label:
+                self._progress(label, done, total)
+            yield result
+
+    def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+        """See ``Engine.run``."""
+        return run_here(command, folder, environment)
 
     def _in_processes(
         self, function: Callable[[T], R], items: Sequence[T], unexpected: Reason
@@ -116,3 +137,37 @@ class LocalEngine:
         return ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("forkserver"), initializer=prepare_worker
         )
+
+
+def run_here(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+    """Run a program as a process of this one; see ``Engine.run``."""
+    with (folder / OUTPUT).open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+        )
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
+    pool = ThreadPoolExecutor(threads)
+    waiting = iter(items)
+    flying: deque[Future[R]] = deque()
+    try:
+        flying.extend(pool.submit(function, item) for item in islice(waiting, threads * BLOCKS_PER_WORKER))
+        while flying:
+            result = flying.popleft().result()
+            flying.extend(pool.submit(function, item) for item in islice(waiting, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -16,6 +16,10 @@ LARGEST_CHUNK = 8
 """Items handed over at once: large items (films of 5 MP) stay within tens of MB in flight."""
 CHUNKS_PER_WORKER = 3
 """Chunks in flight per worker: enough that none waits, few enough that results do not pile up."""
+BLOCKS_PER_WORKER = 2
+"""Blocks in flight per worker: large ones, of which the next waits while one is worked on."""
+OUTPUT = "output.txt"
+"""What a program prints, in the folder in which it writes."""
 DIED = "the worker process died on this item"
 
 

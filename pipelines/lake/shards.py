@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -68,13 +69,18 @@ class ShardSet:
         self._folder = local_path(root)
         self._cache = cache or _default_cache()
         self._open: OrderedDict[str, Image] = OrderedDict()
+        self._opening = Lock()
 
     def __repr__(self) -> str:
         return f"ShardSet({str(self.root)!r}, {self.kind!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to worker processes without the maps; they open their own."""
-        return {**self.__dict__, "_open": OrderedDict()}
+        kept = {name: one for name, one in self.__dict__.items() if name != "_opening"}
+        return {**kept, "_open": OrderedDict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _opening=Lock())
 
     def append(self, arrays: Iterable[Image]) -> list[ShardRef]:
         """Write images into new shards, one image in memory at a time.
@@ -165,14 +171,15 @@ class ShardSet:
         return place
 
     def _map(self, shard: str) -> Image:
-        if shard in self._open:
-            self._open.move_to_end(shard)
-            return self._open[shard]
-        mapped: Image = np.load(self.local(shard), mmap_mode="r", allow_pickle=False)
-        self._open[shard] = mapped
-        while len(self._open) > _OPEN_SHARDS:
-            self._open.popitem(last=False)
-        return mapped
+        with self._opening:  # threads read one set
+            if shard in self._open:
+                self._open.move_to_end(shard)
+                return self._open[shard]
+            mapped: Image = np.load(self.local(shard), mmap_mode="r", allow_pickle=False)
+            self._open[shard] = mapped
+            while len(self._open) > _OPEN_SHARDS:
+                self._open.popitem(last=False)
+            return mapped
 
     def _write_shard(self, first: Image, images: Iterator[Image]) -> tuple[int, str, Image | None]:
         """Write one shard; return its number of images, its name, and the image that did not fit."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from pipelines.engine import Engine
     from pipelines.records import Row
 
 NOTHING = Interval(math.nan, math.nan)
@@ -69,6 +70,7 @@ def evaluate(
     members: Sequence[str] = (),
     trained_on: Collection[str] = (),
     with_references: bool = True,
+    engine: Engine | None = None,
 ) -> list[Row]:
     """Evaluate one model on one test set at the paper's operating point.
 
@@ -92,6 +94,8 @@ def evaluate(
     with_references
         Add the rows of `predict_nothing`, `predict_everything` and `oracle`; a table of several models
         wants them once.
+    engine
+        Where radiographs are measured; default: in this process.
 
     Returns
     -------
@@ -108,21 +112,29 @@ def evaluate(
     )
     rows = predictions_on(evaluated, predictions, model_id, members=members, trained_on=trained_on)
     point = OperatingPoint(gate=gate)
-    measured = measure(evaluated, rows, shards=shards, point=point, evaluation_px=evaluation_px)
+    measured = measure(
+        evaluated, rows, shards=shards, point=point, evaluation_px=evaluation_px, engine=engine
+    )
     found = evaluation_rows(evaluated, measured, model_id=model_id, point=point, evaluation_px=evaluation_px)
     if with_references:
-        found += reference_rows(evaluated, point=point, evaluation_px=evaluation_px)[0]
+        found += reference_rows(evaluated, point=point, evaluation_px=evaluation_px, engine=engine)[0]
     return found
 
 
 def reference_rows(
-    evaluated: EvaluationSet, *, point: OperatingPoint, evaluation_px: int = EVALUATION_PX
+    evaluated: EvaluationSet,
+    *,
+    point: OperatingPoint,
+    evaluation_px: int = EVALUATION_PX,
+    engine: Engine | None = None,
 ) -> tuple[list[Row], list[Row]]:
     """Give the rows beside which a model is read (nothing, everything, the reference itself), and their curves."""
     rows: list[Row] = []
     curves: list[Row] = []
     for reference in REFERENCES:
-        measured = measure_reference(evaluated, reference, point=point, evaluation_px=evaluation_px)
+        measured = measure_reference(
+            evaluated, reference, point=point, evaluation_px=evaluation_px, engine=engine
+        )
         rows += evaluation_rows(
             evaluated, measured, model_id=reference, point=point, evaluation_px=evaluation_px
         )

@@ -1,15 +1,14 @@
 """From probability shards and run lengths to a few numbers for each test radiograph.
 
 Every model, whatever its input size, is compared at one resolution: its probabilities are resampled bilinearly, the
-reference mask keeps the pixels at least half covered. Radiographs pass in batches, a batch a thread, so memory does
-not grow with them.
+reference mask keeps the pixels at least half covered. Radiographs pass in blocks that an engine hands out, so memory
+does not grow with them.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,9 +16,11 @@ import numpy as np
 from pdeseray_model.metric_curves import LEVELS, probability_histograms
 from pdeseray_model.metrics import Flags, Gate, Masks, PixelCounts, Values, area_px, dice, iou
 from pdeseray_model.metrics_froc import marks
+from pipelines.engine import Engine, LocalEngine
 from pipelines.labels.run_lengths import mask_of
 from pipelines.modelling.operating_points import MASK_THRESHOLD, OperatingPoint
 from pipelines.modelling.predicting import (
+    BLOCK,
     EVALUATION_PX,
     at_evaluation_size,
     probability_of,
@@ -30,7 +31,7 @@ from pipelines.modelling.training_sets import MASK_PX
 from pipelines.records import Row, UnusableInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,8 +42,6 @@ CANDIDATE_PROBABILITY = 0.1  # least probability of a pixel in a mark of the fre
 LEVEL_PROBABILITIES: Values = np.square(np.arange(LEVELS) / (LEVELS - 1))
 """The probability that each stored level stands for."""
 _CANDIDATE_LEVEL = int(np.ceil((LEVELS - 1) * np.sqrt(CANDIDATE_PROBABILITY)))
-_BATCH = 16
-_THREADS = min(4, os.cpu_count() or 1)
 
 Reference = Literal["predict_nothing", "predict_everything", "oracle"]
 REFERENCES: tuple[Reference, ...] = ("predict_nothing", "predict_everything", "oracle")
@@ -107,6 +106,7 @@ def measure(
     shards: Shards,
     point: OperatingPoint,
     evaluation_px: int = EVALUATION_PX,
+    engine: Engine | None = None,
 ) -> Measures:
     """Measure a model's predictions.
 
@@ -120,6 +120,8 @@ def measure(
         Where their probability maps are: uint8 as `predicting.stored_map` writes them, of one size.
     point, evaluation_px
         How probabilities become masks and calls, and the side at which they do.
+    engine
+        Where blocks of them are measured; default: in this process.
 
     Raises
     ------
@@ -137,30 +139,41 @@ def measure(
             remedy="predict the test set with one model of one input size",
         )
     ((model_px, _),) = sizes
-    # a shard's map is opened before threads share it
     pixels = _Pixels(evaluated, point, evaluation_px)
+    of_block = partial(_of_model, pixels, shards, refs, model_px)
+    return pixels.all(of_block, model_px, engine)
 
-    def of_batch(batch: slice) -> Measures:
-        native = shards.batch(refs[batch])
-        values = resampled(native, evaluation_px)
-        levels = native if model_px == evaluation_px else stored_map(values)
-        return pixels.measured(batch, point.masks(values), levels, _highest(native), model_px)
 
-    return pixels.all(of_batch, model_px)
+def _of_model(
+    pixels: _Pixels, shards: Shards, refs: Sequence[ShardRef], model_px: int, block: slice
+) -> Measures:
+    native = shards.batch(refs[block])
+    values = resampled(native, pixels.evaluation_px)
+    levels = native if model_px == pixels.evaluation_px else stored_map(values)
+    return pixels.measured(block, pixels.point.masks(values), levels, _highest(native), model_px)
 
 
 def largest_components(
-    rows: Sequence[Row], *, shards: Shards, point: OperatingPoint, evaluation_px: int = EVALUATION_PX
+    rows: Sequence[Row],
+    *,
+    shards: Shards,
+    point: OperatingPoint,
+    evaluation_px: int = EVALUATION_PX,
+    engine: Engine | None = None,
 ) -> NDArray[np.int64]:
     """Pixels of the largest component of each predicted mask: (N,)."""
     from pipelines.lake.shards import ShardRef
 
-    refs, gate = [ShardRef(row["shard"], row["index"]) for row in rows], Gate(scope="largest_component")
-    parts = [
-        gate.measure(point.masks(resampled(shards.batch(refs[batch]), evaluation_px)))
-        for batch in _batches(len(refs))
-    ]
-    return np.concatenate(parts)
+    refs = [ShardRef(row["shard"], row["index"]) for row in rows]
+    of_block = partial(_components, shards, refs, point, evaluation_px)
+    return np.concatenate(list((engine or LocalEngine()).each(of_block, _blocks(len(refs)))))
+
+
+def _components(
+    shards: Shards, refs: Sequence[ShardRef], point: OperatingPoint, evaluation_px: int, block: slice
+) -> NDArray[np.int64]:
+    masks = point.masks(resampled(shards.batch(refs[block]), evaluation_px))
+    return Gate(scope="largest_component").measure(masks)
 
 
 def measure_reference(
@@ -169,29 +182,30 @@ def measure_reference(
     *,
     point: OperatingPoint,
     evaluation_px: int = EVALUATION_PX,
+    engine: Engine | None = None,
 ) -> Measures:
     """Measure a model without a network: nothing anywhere, everything everywhere, or the reference itself."""
     pixels = _Pixels(evaluated, point, evaluation_px)
-
-    def of_batch(batch: slice) -> Measures:
-        on, full = positive_masks(evaluated, batch)
-        actual = np.zeros((batch.stop - batch.start, evaluation_px, evaluation_px), dtype=np.bool_)
-        actual[on] = reduced(full, evaluation_px)
-        predicted = {
-            "predict_nothing": np.zeros_like(actual),
-            "predict_everything": np.ones_like(actual),
-            "oracle": actual,
-        }[reference]
-        levels = np.uint8(LEVELS - 1) * predicted.view(np.uint8)
-        highest = np.array([mask.any() for mask in predicted], dtype=np.float64)
-        return pixels.measured(batch, predicted, levels, highest, None)
-
-    return pixels.all(of_batch, None)
+    return pixels.all(partial(_of_reference, pixels, reference), None, engine)
 
 
-def positive_masks(evaluated: EvaluationSet, batch: slice) -> tuple[NDArray[np.int64], Masks]:
-    """Decode the reference masks of a batch that are not empty: their K places and (K, 1024, 1024) bool."""
-    starts, lengths = evaluated.run_starts[batch], evaluated.run_lengths[batch]
+def _of_reference(pixels: _Pixels, reference: Reference, block: slice) -> Measures:
+    on, full = positive_masks(pixels.evaluated, block)
+    actual = np.zeros((block.stop - block.start, pixels.evaluation_px, pixels.evaluation_px), dtype=np.bool_)
+    actual[on] = reduced(full, pixels.evaluation_px)
+    predicted = {
+        "predict_nothing": np.zeros_like(actual),
+        "predict_everything": np.ones_like(actual),
+        "oracle": actual,
+    }[reference]
+    levels = np.uint8(LEVELS - 1) * predicted.view(np.uint8)
+    highest = np.array([mask.any() for mask in predicted], dtype=np.float64)
+    return pixels.measured(block, predicted, levels, highest, None)
+
+
+def positive_masks(evaluated: EvaluationSet, block: slice) -> tuple[NDArray[np.int64], Masks]:
+    """Decode the reference masks of a block that are not empty: their K places and (K, 1024, 1024) bool."""
+    starts, lengths = evaluated.run_starts[block], evaluated.run_lengths[block]
     on = np.array([place for place, runs in enumerate(starts) if len(runs)], dtype=np.int64)
     masks = np.zeros((len(on), MASK_PX, MASK_PX), dtype=np.bool_)
     for index, place in enumerate(on):
@@ -219,28 +233,29 @@ def resampled(probabilities: NDArray[np.uint8], side_px: int) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Masks and levels of a batch against its reference."""
+    """Masks and levels of a block against its reference."""
 
     evaluated: EvaluationSet
     point: OperatingPoint
     evaluation_px: int
 
-    def all(self, of_batch: Callable[[slice], Measures], model_px: int | None) -> Measures:
-        """Measure every batch, in threads: NumPy and OpenCV let go of the interpreter."""
-        with ThreadPoolExecutor(_THREADS) as threads:
-            parts = list(threads.map(of_batch, _batches(len(self.evaluated))))
-        return _joined(parts, model_px)
+    def all(
+        self, of_block: Callable[[slice], Measures], model_px: int | None, engine: Engine | None
+    ) -> Measures:
+        """Measure every block."""
+        parts = (engine or LocalEngine()).each(of_block, _blocks(len(self.evaluated)))
+        return _joined(list(parts), model_px)
 
     def measured(
         self,
-        batch: slice,
+        block: slice,
         predicted: Masks,
         levels: NDArray[np.uint8],
         highest: Values,
         model_px: int | None,
     ) -> Measures:
-        present = self.evaluated.has_pneumothorax[batch]
-        on, full = positive_masks(self.evaluated, batch)
+        present = self.evaluated.has_pneumothorax[block]
+        on, full = positive_masks(self.evaluated, block)
         actual = np.zeros_like(predicted)
         actual[on] = reduced(full, self.evaluation_px)
         counts = PixelCounts.of(predicted, actual)
@@ -250,7 +265,7 @@ class _Pixels:
             *(marks(image, mask, _CANDIDATE_LEVEL) for image, mask in zip(levels, actual, strict=True)),
             strict=True,
         )
-        in_px, in_mm = self._surfaces(batch, predicted, actual)
+        in_px, in_mm = self._surfaces(block, predicted, actual)
         return Measures(
             dice=overlap,
             iou=union_overlap,
@@ -268,9 +283,9 @@ class _Pixels:
             dice_cap=_dice_cap(full, actual, on, model_px),
         )
 
-    def _surfaces(self, batch: slice, predicted: Masks, actual: Masks) -> tuple[Values, Values]:
+    def _surfaces(self, block: slice, predicted: Masks, actual: Masks) -> tuple[Values, Values]:
         in_px, in_mm = (np.full((len(actual), 1 + len(TOLERANCES)), np.nan) for _ in range(2))
-        present, frames = self.evaluated.has_pneumothorax[batch], self.evaluated.frame_mm[batch]
+        present, frames = self.evaluated.has_pneumothorax[block], self.evaluated.frame_mm[block]
         diagonal_px = float(np.hypot(self.evaluation_px, self.evaluation_px))
         for index in np.flatnonzero(present):
             row_mm, column_mm = frames[index] / self.evaluation_px
@@ -310,8 +325,8 @@ def _first_of_each_shard(refs: Sequence[ShardRef]) -> list[int]:
     return list({ref.shard: place for place, ref in reversed(list(enumerate(refs)))}.values())
 
 
-def _batches(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH))
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
 
 
 def _joined(parts: Sequence[Measures], model_px: int | None) -> Measures:

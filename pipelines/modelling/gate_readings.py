@@ -16,6 +16,7 @@ from pipelines.modelling.operating_points import OperatingPoint, gate_readings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipelines.engine import Engine
     from pipelines.modelling.evaluation_pixels import Measures
     from pipelines.modelling.evaluation_set import EvaluationSet
     from pipelines.records import Row
@@ -32,6 +33,7 @@ def gate_reading_rows(
     model_id: str,
     shards: Shards,
     evaluation_px: int,
+    engine: Engine | None = None,
 ) -> list[Row]:
     """Call the masks of one model, and those of the oracle, by each reading of the gate.
 
@@ -41,6 +43,8 @@ def gate_reading_rows(
         The test set, what was measured of the model at the paper's threshold, and its predictions in that order.
     shards, evaluation_px
         Where the probability maps are, and the side at which the gate is applied.
+    engine
+        Where radiographs are measured; default: in this process.
 
     Returns
     -------
@@ -51,14 +55,16 @@ def gate_reading_rows(
     areas = {
         "whole": measured.predicted_px,
         "largest_component": largest_components(
-            rows, shards=shards, point=OperatingPoint(), evaluation_px=evaluation_px
+            rows, shards=shards, point=OperatingPoint(), evaluation_px=evaluation_px, engine=engine
         ),
     }
     found: list[Row] = []
     for name, gate in gate_readings().items():
         point = OperatingPoint(name, gate=gate)
         calls = areas[gate.scope] >= gate.least_px((evaluation_px, evaluation_px))
-        perfect = measure_reference(evaluated, ORACLE, point=point, evaluation_px=evaluation_px)
+        perfect = measure_reference(
+            evaluated, ORACLE, point=point, evaluation_px=evaluation_px, engine=engine
+        )
         for who, one in (
             (model_id, dataclasses.replace(measured, is_positive_call=calls)),
             (ORACLE, perfect),

@@ -1,8 +1,11 @@
 """A model's predictions on a test set: rows of ``predictions`` and probability maps in shards."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.engine import Engine, LocalEngine
 from pipelines.labels.run_lengths import encode_siim
 from pipelines.lake.shards import ShardRef, ShardSet
 from pipelines.modelling.catalogue import ModelSpec
@@ -25,7 +29,11 @@ if TYPE_CHECKING:
 EVALUATION_PX = 512
 """Side at which probabilities are cut, areas are measured and the gate is applied (FACTS.md's default)."""
 
-_BATCH = 16
+BLOCK = 16
+"""Radiographs that are predicted or measured together, wherever that is."""
+_BATCH = 2
+"""Of these the network sees so many at once on a CPU, in one thread: as quick as more of them, in less memory."""
+_BATCH_ON_GPU = 8
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,12 @@ def predict(
     gate: "Gate",
     evaluation_px: int = EVALUATION_PX,
     previous: Sequence[Row] = (),
+    engine: Engine | None = None,
 ) -> list[Row]:
     """Predict every radiograph of a test set.
+
+    On CPUs the maps are the same to the byte for every engine and number of workers: blocks are cut by place, and each
+    is predicted in one thread.
 
     Parameters
     ----------
@@ -93,14 +105,15 @@ def predict(
     previous
         Rows that the same weights gave for the same images: these are not predicted again, only measured, since
         the gate or the evaluation's size may be others.
+    engine
+        Where it is done; default: in this process. Its machines see `model_folder` at the same path.
 
     Raises
     ------
     UnusableInputError
         If a radiograph of the test set was never rendered.
     """
-    from pdeseray_model.predictor import Predictor
-
+    engine = engine or LocalEngine()
     rows = {row["radiograph_id"]: row for row in images.to_pylist()}
     missing = sum(one not in rows for one in radiograph_ids)
     if missing:
@@ -109,24 +122,30 @@ def predict(
             found=f"{missing} of {len(radiograph_ids)} that are not",
             remedy=f"materialize {asked.test_cohort}/images again",
         )
-    wanted = set(radiograph_ids)
+    calls, wanted = _Calls(gate, evaluation_px), set(radiograph_ids)
+    known = [row for row in previous if row["radiograph_id"] in wanted]
+    again = engine.each(
+        partial(_measured_block, shards=probability_shards, calls=calls), _blocks(_places(known))
+    )
     done = {
-        row["radiograph_id"]: {
-            **row,
-            **_measures(probability_shards.read(ShardRef(row["shard"], row["index"])), gate, evaluation_px),
-        }
-        for row in previous
-        if row["radiograph_id"] in wanted
+        row["radiograph_id"]: {**row, **numbers}
+        for row, numbers in zip(known, (one for block in again for one in block), strict=True)
     }
     waiting = [one for one in radiograph_ids if one not in done]
-    refs = [ShardRef(rows[one]["shard"], rows[one]["index"]) for one in waiting]
-    measured: list[Row] = []
-    predictor = Predictor.load(model_folder) if waiting else None
-    stored = (
-        probability_shards.append(_maps(predictor, refs, image_shards, (gate, evaluation_px), measured))
-        if predictor
-        else []
+    blocks = engine.each(
+        partial(_predicted_block, model_folder=model_folder, shards=image_shards, calls=calls),
+        _blocks(_places([rows[one] for one in waiting])),
+        label=f"predicting with {asked.spec.model_id}",
+        wants_gpu=True,
     )
+    measured: list[Row] = []
+
+    def maps() -> Iterator[NDArray[np.uint8]]:
+        for stored, numbers in blocks:
+            measured.extend(numbers)
+            yield from stored
+
+    stored = probability_shards.append(maps())
     fresh: list[Row] = [
         {
             "radiograph_id": one,
@@ -144,29 +163,79 @@ def predict(
     return [done[one] for one in radiograph_ids]
 
 
-def _maps(
-    predictor: "Predictor",
-    refs: Sequence[ShardRef],
-    image_shards: ShardSet,
-    calls: "tuple[Gate, int]",
-    measured: list[Row],
-) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(refs), _BATCH):
-        batch = refs[start : start + _BATCH]
-        began = time.perf_counter()
-        probabilities = predictor.predict(image_shards.batch(batch))
-        seconds = (time.perf_counter() - began) / len(batch)
-        for probability in stored_map(probabilities):
-            measured.append({**_measures(probability, *calls), "seconds_s": seconds})
-            yield probability
+@dataclass(frozen=True)
+class _Calls:
+    """When a mask counts as pneumothorax, and the side at which it is measured."""
+
+    gate: "Gate"
+    evaluation_px: int
+
+    def measures(self, probability: NDArray[np.uint8]) -> Row:
+        """Measure the stored map, not the network's: what is published can be worked out from what is kept."""
+        mask = at_evaluation_size(probability, self.evaluation_px) >= MASK_THRESHOLD
+        return {
+            "rle": encode_siim(at_evaluation_size(probability, MASK_PX) >= MASK_THRESHOLD),
+            "positive_px": int(mask.sum()),
+            "positive": bool(self.gate.positive(mask[None])[0]),
+            "max_probability": float(probability_of(probability.max(keepdims=True)).max()),
+        }
 
 
-def _measures(probability: NDArray[np.uint8], gate: "Gate", evaluation_px: int) -> Row:
-    """Measure the stored map, not the network's: what is published can be worked out from what is kept."""
-    mask = at_evaluation_size(probability, evaluation_px) >= MASK_THRESHOLD
-    return {
-        "rle": encode_siim(at_evaluation_size(probability, MASK_PX) >= MASK_THRESHOLD),
-        "positive_px": int(mask.sum()),
-        "positive": bool(gate.positive(mask[None])[0]),
-        "max_probability": float(probability_of(probability.max(keepdims=True)).max()),
-    }
+def _places(rows: Sequence[Row]) -> list[ShardRef]:
+    return [ShardRef(row["shard"], row["index"]) for row in rows]
+
+
+def _blocks(places: list[ShardRef]) -> list[list[ShardRef]]:
+    return [places[start : start + BLOCK] for start in range(0, len(places), BLOCK)]
+
+
+def _measured_block(places: list[ShardRef], *, shards: ShardSet, calls: _Calls) -> list[Row]:
+    return [calls.measures(shards.read(place)) for place in places]
+
+
+def _predicted_block(
+    places: list[ShardRef], *, model_folder: Path, shards: ShardSet, calls: _Calls
+) -> tuple[NDArray[np.uint8], list[Row]]:
+    """Predict a block of images on whichever machine this is; return the maps and what is measured of each."""
+    import torch
+
+    predictor = _opened(model_folder)
+    images = shards.batch(places)
+    began = time.perf_counter()
+    if torch.cuda.is_available():
+        probabilities = predictor.predict(images, _BATCH_ON_GPU)
+    else:
+        with _one_thread():
+            probabilities = predictor.predict(images, _BATCH)
+    seconds = (time.perf_counter() - began) / len(places)
+    stored = stored_map(probabilities)
+    return stored, [{**calls.measures(one), "seconds_s": seconds} for one in stored]
+
+
+_OPENING = threading.Lock()
+
+
+def _opened(folder: Path) -> "Predictor":
+    """Return the model of a folder, opened once in each process, however many threads ask."""
+    with _OPENING:
+        return _opened_last(folder)
+
+
+@lru_cache(maxsize=1)
+def _opened_last(folder: Path) -> "Predictor":
+    from pdeseray_model.predictor import Predictor
+
+    return Predictor.load(folder)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch work in one thread when called from this one, so that no sum depends on a machine's size."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from pipelines.engine import Engine
     from pipelines.modelling.catalogue import ModelSpec
     from pipelines.records import Row
 
@@ -112,6 +113,7 @@ def select(
     evaluation_px: int = EVALUATION_PX,
     masks_objective: MasksObjective = "mdsc",
     calls_objective: CallsObjective = "f1",
+    engine: Engine | None = None,
 ) -> Selection:
     """Choose the point that does best on a validation set; among equals the one nearest to the paper's.
 
@@ -127,16 +129,20 @@ def select(
         The paper's gate, tried first.
     masks_objective, calls_objective
         Overlap for which the mask rule is chosen; detection for which the gate is, given that rule.
+    engine
+        Where radiographs are measured; default: in this process.
     """
     paper = OperatingPoint(gate=gate)
-    measured = measure(validation, rows, shards=shards, point=paper, evaluation_px=evaluation_px)
+    measured = measure(
+        validation, rows, shards=shards, point=paper, evaluation_px=evaluation_px, engine=engine
+    )
     truth = validation.has_pneumothorax
     point, masks_value = _best_rule(paper, measured, truth, evaluation_px, masks_objective)
-    cut = measure(validation, rows, shards=shards, point=point, evaluation_px=evaluation_px)
+    cut = measure(validation, rows, shards=shards, point=point, evaluation_px=evaluation_px, engine=engine)
     areas = {
         "whole": cut.predicted_px,
         "largest_component": largest_components(
-            rows, shards=shards, point=point, evaluation_px=evaluation_px
+            rows, shards=shards, point=point, evaluation_px=evaluation_px, engine=engine
         ),
     }
     best, calls_value = gate, -1.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipelines.engine import Engine, LocalEngine
 from pipelines.lake.shards import ShardSet
 from pipelines.modelling.catalogue import ModelSpec
 from pipelines.modelling.comparison import comparison_rows
@@ -81,7 +82,8 @@ class Rules:
 class Bench:
     """A cohort's tables and shards: everything that a test reads.
 
-    ``instances`` and ``patient_groups`` say which radiographs belong to one patient, for the intervals.
+    ``instances`` and ``patient_groups`` say which radiographs belong to one patient, for the intervals; ``engine``
+    predicts and measures.
     """
 
     cohort: str
@@ -93,6 +95,7 @@ class Bench:
     image_shards: ShardSet
     probability_shards: ShardSet
     rules: Rules
+    engine: Engine = field(default_factory=LocalEngine)
     told: Callable[[str, int, int], None] = field(default=lambda _label, _done, _total: None)
 
 
@@ -160,7 +163,10 @@ def assess_models(
             )
             if with_references:
                 references, curves = reference_rows(
-                    sets[cast.protocol], point=paper, evaluation_px=bench.rules.evaluation_px
+                    sets[cast.protocol],
+                    point=paper,
+                    evaluation_px=bench.rules.evaluation_px,
+                    engine=bench.engine,
                 )
                 found.evaluations += references
                 found.curves += curves
@@ -184,6 +190,7 @@ def assess_models(
                 model_id=cast.model_id,
                 shards=bench.probability_shards,
                 evaluation_px=bench.rules.evaluation_px,
+                engine=bench.engine,
             )
         selected = cast.point or _selected(bench, cast, previous, found)
         if selected is not None:
@@ -216,6 +223,7 @@ def _measured(bench: Bench, evaluated: EvaluationSet, rows: Sequence[Row], point
         shards=bench.probability_shards,
         point=point,
         evaluation_px=bench.rules.evaluation_px,
+        engine=bench.engine,
     )
 
 
@@ -251,6 +259,7 @@ def _selected(
         evaluation_px=rules.evaluation_px,
         masks_objective=rules.masks_objective,
         calls_objective=rules.calls_objective,
+        engine=bench.engine,
     )
     found.validation_predictions += rows
     found.operating_points.append(selection_row(selection, spec=spec))
@@ -291,4 +300,5 @@ def _predicted(
         gate=bench.rules.gate,
         evaluation_px=bench.rules.evaluation_px,
         previous=previous.get(spec.model_id, ()),
+        engine=bench.engine,
     )

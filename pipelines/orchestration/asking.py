@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upath import UPath
-
-from pipelines.lake.shards import ShardSet
 from pipelines.modelling.catalogue import ModelSpec, families, folds, models_for, protocol_of
-from pipelines.orchestration.assets.evaluation import bench_of, trained_on
+from pipelines.orchestration.assets.evaluation import bench_beside, trained_on
 from pipelines.orchestration.assets.training import folder_with, run_folder_of
 from pipelines.orchestration.resources import House
 from pipelines.records import Row, UnusableInputError
@@ -92,10 +89,9 @@ def ask(house: House, model: str, *, cohort: str | None = None, protocol: str | 
     def as_table(rows: list[Row]) -> "pa.Table":
         return conform("predictions", rows)
 
-    bench = bench_of(house, tested)
     with tempfile.TemporaryDirectory(prefix="pdeseray-evaluate-") as folder:
-        beside = {**vars(bench), "probability_shards": ShardSet(UPath(folder), "probabilities")}
-        found = assess_models(type(bench)(**beside), [cast], [], previous={}, conform=as_table)
+        bench = bench_beside(house, tested, Path(folder))
+        found = assess_models(bench, [cast], [], previous={}, conform=as_table)
     evaluated = evaluation_set(
         bench.splits,
         bench.masks,

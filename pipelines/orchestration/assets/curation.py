@@ -103,6 +103,7 @@ def _find_duplicates(cohort: Cohort, work: Work) -> Output:
         labelled={
             str(key) for key in house.lake.read("masks", parts=[name]).column("radiograph_id").to_pylist()
         },
+        engine=house.engine,
     )
     duplicates = house.lake.write("duplicates", name, rows)
     return Output(
@@ -121,6 +122,7 @@ def _find_faults(cohort: Cohort, work: Work) -> Output:
         house.lake.read("instances", parts=[name]),
         house.lake.read("images", parts=[name]),
         shards=house.shards("images"),
+        engine=house.engine,
     )
     findings = house.lake.write("quality_findings", part, rows)
     return Output(

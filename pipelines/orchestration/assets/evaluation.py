@@ -1,5 +1,6 @@
 """Evaluation: predictions on each cohort's test sets, Tables 4 and 5 with their statistics, and the evidence."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -7,7 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from upath import UPath
+
 from pipelines.cohorts import Cohort
+from pipelines.engine import LocalEngine
+from pipelines.lake.shards import ShardSet
 from pipelines.lake.views import FOLDER as VIEWS
 from pipelines.lineage.stages import Output, Stage
 from pipelines.lineage.versions import files_version
@@ -126,7 +131,17 @@ def bench_of(house: House, cohort: Cohort) -> "Bench":
         image_shards=house.shards("images"),
         probability_shards=house.shards("probabilities"),
         rules=rules_of(house),
+        engine=house.engine,
         told=house.progress or (lambda _label, _done, _total: None),
+    )
+
+
+def bench_beside(house: House, cohort: Cohort, folder: Path) -> "Bench":
+    """Return a cohort's bench whose probability maps lie in a passing folder of this machine, so that it works here."""
+    return dataclasses.replace(
+        bench_of(house, cohort),
+        probability_shards=ShardSet(UPath(folder), "probabilities"),
+        engine=LocalEngine(house.settings.workers, progress=house.progress),
     )
 
 

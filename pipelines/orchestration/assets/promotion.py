@@ -2,22 +2,19 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upath import UPath
-
 from pipelines.cohorts import Cohort
-from pipelines.lake.shards import ShardSet
 from pipelines.lineage import models as registered
 from pipelines.lineage.stages import Output, Stage
 from pipelines.lineage.versions import digest_of
 from pipelines.modelling.catalogue import ModelSpec, models_for
 from pipelines.modelling.training import gmacs_of
 from pipelines.modelling.training_sets import ids_by_part
-from pipelines.orchestration.assets.evaluation import bench_of
+from pipelines.orchestration.assets.evaluation import bench_beside, bench_of
 from pipelines.orchestration.assets.pictures import pairs
 from pipelines.orchestration.assets.training import folder_with, run_folder_of
 from pipelines.orchestration.resources import House, Work
@@ -172,9 +169,9 @@ def _decision(
         )
         return Decision(is_promoted=False, reason=reason), validation
     with tempfile.TemporaryDirectory(prefix="pdeseray-promotion-") as folder:
-        shards = ShardSet(UPath(folder), "probabilities")
+        bench = bench_beside(house, cohort, Path(folder))
         one, other = (
-            measured_on_validation(replace(bench, probability_shards=shards), validation, spec, weights)
+            measured_on_validation(bench, validation, spec, weights)
             for weights in (contest.folder, contest.champion_folder)
         )
     difference = paired_objective(validation, one, other, objective=asked.promotion_objective)
