@@ -11,11 +11,14 @@ import secrets
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pipelines.engine.local import run_here
 from pipelines.engine.outcomes import (
+    BLOCKS_PER_WORKER,
     CHUNKS_PER_WORKER,
     DIED,
     IN_WORKER,
@@ -83,6 +86,46 @@ class RayEngine:
         for done, outcome in enumerate(self._on_cluster(function, items, unexpected), start=1):
             self._progress(label, done, total)
             yield outcome
+
+    def each(
+        self, function: Callable[[T], R], items: Sequence[T], *, label: str = "", wants_gpu: bool = False
+    ) -> Iterator[R]:
+        """See ``Engine.each``. A block whose worker or node is lost runs again elsewhere."""
+        total = len(items)
+        if not total:
+            return
+        ray = _joined(self._address, self._asked)
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if wants_gpu else 0
+        task = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0, max_retries=_ATTEMPTS)(_block_done)
+        carried = ray.put(function)
+        waiting = iter(items)
+        flying: deque[ObjectRef[Any]] = deque()
+
+        def launch(n: int) -> None:
+            flying.extend(task.remote(carried, item) for item in islice(waiting, n))
+
+        try:
+            launch((gpus or self.workers) * BLOCKS_PER_WORKER)
+            for done in range(1, total + 1):
+                result = _block_of(ray, flying.popleft())
+                launch(1)
+                if label:
+                    self._progress(label, done, total)
+                yield result
+        finally:
+            for reference in flying:  # nobody waits for these any more
+                ray.cancel(reference, force=False)
+
+    def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+        """See ``Engine.run``: a job of a cluster that stands, a process where the cluster is our own."""
+        if self._address == "ray":
+            return run_here(command, folder, environment)
+        from pipelines.engine.jobs import Jobs, interpreter_of
+
+        ray = _joined(self._address, self._asked)
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        jobs = Jobs(_dashboard_of(ray, self._address), interpreter=interpreter_of(ray), has_gpus=has_gpus)
+        return jobs.run(command, folder, environment)
 
     def _on_cluster(
         self, function: Callable[[T], R], items: Sequence[T], unexpected: Reason
@@ -160,6 +203,41 @@ def _chunk_done(function: Callable[[Any], Any], chunk: list[Any], unexpected: Re
     return outcomes_of(function, chunk, unexpected)
 
 
+def _block_done(function: Callable[[T], R], item: T) -> R:
+    """Run on a worker."""
+    if IN_WORKER not in os.environ:
+        prepare_worker()
+    return function(item)
+
+
+def _block_of(ray: Any, reference: "ObjectRef[Any]") -> Any:  # noqa: ANN401 - the module; what the function returns
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = getattr(error, "cause", None)
+        raise (cause if isinstance(cause, Exception) else error) from None
+    except ray.exceptions.RayError as error:
+        raise UnusableInputError(
+            expected="a cluster on which a block of the work comes to its end",
+            found=f"one that lost it {_ATTEMPTS + 1} times ({type(error).__name__})",
+            remedy="look at `ray status` and the memory of its machines, then run again",
+        ) from None
+
+
+def _dashboard_of(ray: Any, address: str) -> str:  # noqa: ANN401 - the module
+    """Return host and port of the dashboard of the cluster that was joined."""
+    context = _CONTEXTS.get(address)
+    if context is None:
+        context = ray.init(
+            address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR
+        )
+    return str(context.dashboard_url or "")
+
+
+_CONTEXTS: Final[dict[str, Any]] = {}
+"""What Ray says of clusters that this process joined, by address."""
+
+
 def _joined(address: str, workers: int) -> Any:  # noqa: ANN401 - the module: imported where it is used
     """Return `ray`, connected.
 
@@ -202,7 +280,7 @@ def _joined(address: str, workers: int) -> Any:  # noqa: ANN401 - the module: im
             socket.create_connection(
                 (host, int(port)), timeout=_CONNECT_SECONDS
             ).close()  # Ray asks for minutes
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _CONTEXTS[address] = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise UnusableInputError(
             expected=f"a Ray cluster at {address}",

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import dagster as dg
 
 from pipelines.cohorts import Cohort, located
 from pipelines.engine import Engine, ProgressSink, engine_at
+from pipelines.engine.local import run_here
 from pipelines.lake.files import local_path
 from pipelines.lake.shards import ShardSet
 from pipelines.lake.tables import Lake
@@ -98,7 +98,8 @@ class House:
 
     def shards(self, kind: str) -> ShardSet:
         """Return the shards of a kind: images, masks or probabilities."""
-        return ShardSet(self.settings.shards_url, kind)
+        # copies of remote shards lie where a training that runs on another machine sees them, too
+        return ShardSet(self.settings.shards_url, kind, cache=Path(self.settings.home_url.path) / "cache")
 
     def keyring(self, cohort: Cohort) -> "Keyring":
         """Return the key that names a cohort's patients: the published one for phantoms."""
@@ -182,10 +183,10 @@ threads slow a training on the CPU by more than ten times. And a training whose 
 
 
 def run_command(command: list[str], folder: Path) -> None:
-    """Run a training program outside Dagster; its output goes to ``output.txt`` in the run folder."""
-    environment = {**os.environ, **TRAINING_ENVIRONMENT}
-    with (folder / "output.txt").open("ab") as output:
-        subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    """Run a training program outside Dagster; its output stays in the run folder."""
+    code = run_here(command, folder, TRAINING_ENVIRONMENT)
+    if code:
+        raise subprocess.CalledProcessError(code, command)
 
 
 @dataclass(frozen=True)

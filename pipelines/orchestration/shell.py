@@ -3,8 +3,6 @@
 Every asset of the house is made here, so that none can forget its record.
 """
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.engine import Engine
+from pipelines.engine.outcomes import OUTPUT
 from pipelines.lineage.stages import FAILED, Output, Stage, StageRecord, now, record_of
 from pipelines.orchestration.checks import (
     check_name,
@@ -122,7 +122,7 @@ def _run(stage: Stage[Work], context: dg.AssetExecutionContext, house: House) ->
         asset=stage.asset,
         mlflow_run_id=run_id,
         code_version=stage.code_version,
-        launch=_launcher(context),
+        launch=_launcher(context, house.engine),
         log=context.log,
     )
     try:
@@ -189,35 +189,22 @@ def _skipped_checks(stage: Stage[Work]) -> Iterator[dg.AssetCheckResult]:
         )
 
 
-def _launcher(context: dg.AssetExecutionContext) -> Launch:
+def _launcher(context: dg.AssetExecutionContext, engine: Engine) -> Launch:
     """Return what starts a training program: a Pipes session, so that its messages and its end are Dagster's.
 
-    Dagster's own client for subprocesses shows what they print on our terminal, or drops it; here it is kept in
-    the run folder. A cancelled run asks the program to save its state and waits for it; one that is killed leaves no
-    orphan, because the program stops by itself when its parent is gone.
+    The engine says where: a process of this one, or a job of a Ray cluster. Messages go through a file in the run
+    folder, which both see. What the program prints is kept there, too: Dagster's own clients show it on our terminal,
+    or drop it. A cancelled run asks the program to save its state and waits for it; one that is killed leaves no
+    orphan, because the program stops by itself when who started it is gone.
     """
 
     def launch(command: list[str], folder: Path) -> None:
-        with (
-            (folder / "output.txt").open("ab") as output,
-            dg.open_pipes_session(
-                context=context,
-                context_injector=dg.PipesTempFileContextInjector(),
-                message_reader=dg.PipesTempFileMessageReader(),
-            ) as session,
-        ):
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **TRAINING_ENVIRONMENT, **session.get_bootstrap_env_vars()},
-            )
-            try:
-                code = process.wait()
-            except BaseException:
-                process.terminate()
-                process.wait()
-                raise
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesEnvContextInjector(),
+            message_reader=dg.PipesFileMessageReader(str(folder / "messages.jsonl")),
+        ) as session:
+            code = engine.run(command, folder, {**TRAINING_ENVIRONMENT, **session.get_bootstrap_env_vars()})
         if code:
             raise dg.Failure(_last_words(folder, code), allow_retries=False)
 
@@ -225,5 +212,5 @@ def _launcher(context: dg.AssetExecutionContext) -> Launch:
 
 
 def _last_words(folder: Path, code: int) -> str:
-    lines = (folder / "output.txt").read_text("utf-8", errors="replace").strip().splitlines()
+    lines = (folder / OUTPUT).read_text("utf-8", errors="replace").strip().splitlines()
     return f"the training program ended with code {code}: {lines[-1] if lines else 'it printed nothing'}"

@@ -1,18 +1,23 @@
 """The engine on real Ray clusters of several node processes on loopback."""
 
+import json
 import os
 import pickle  # noqa: TID251 - what a cluster would carry is looked at, nothing is read back
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from upath import UPath
 
+from pdeseray_model.metrics import Gate
 from pipelines.cohorts import Cohort
+from pipelines.curation.duplicates import find_duplicates
+from pipelines.curation.image_quality import find_faults
 from pipelines.dicom.identity import KEY_FILE, Keyring
 from pipelines.dicom.intake import Intake, take_in
 from pipelines.dicom.rendering import render_images
@@ -21,10 +26,16 @@ from pipelines.dicom.store import DicomStore
 from pipelines.engine import Engine, LocalEngine, engine_at
 from pipelines.engine.cluster import RayEngine
 from pipelines.lake.shards import ShardSet
+from pipelines.modelling.catalogue import ModelSpec
+from pipelines.modelling.evaluation_pixels import largest_components, measure, measure_reference
+from pipelines.modelling.evaluation_set import gathered
+from pipelines.modelling.operating_points import OperatingPoint
+from pipelines.modelling.predicting import Asked, predict
 from pipelines.phantoms.cohorts import make_cohort
 from pipelines.records import Reason, Rejection, UnusableInputError
 
-from .work import die_at, leak, refuse_odd
+from ..curation.conftest import instance_table  # noqa: TID252 - tests are no package
+from .work import cannot, die_at, leak, refuse_odd
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -33,44 +44,8 @@ def _named(keyring: Keyring, value: int) -> str:
     return keyring.key_of("patient", str(value))
 
 
-class Nodes:
-    """A cluster whose head works on nothing, and two nodes that do."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(initialize_head=True, head_node_args=self._node(cpus=0))
-        self.workers = [self.cluster.add_node(**self._node(cpus=1)) for _ in range(2)]
-        self.cluster.wait_for_nodes()
-        self.address: str = self.cluster.address
-
-    @staticmethod
-    def _node(cpus: int) -> dict[str, Any]:
-        return {"num_cpus": cpus, "object_store_memory": 10**8, "node_ip_address": "127.0.0.1"}
-
-    def kill_one(self) -> None:
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
-
-    def replace(self) -> None:
-        while len(self.workers) < 2:
-            self.workers.append(self.cluster.add_node(**self._node(cpus=1)))
-        self.cluster.wait_for_nodes()
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on loopback; read when Ray is loaded
-    root = str(Path(__file__).parents[2])
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
-    stood = Nodes()
-    yield stood
-    ray.shutdown()
-    stood.cluster.shutdown()
-
-
 @pytest.fixture
-def engine(nodes: Nodes) -> RayEngine:
+def engine(nodes: Any) -> RayEngine:
     nodes.replace()
     return RayEngine(nodes.address)
 
@@ -128,8 +103,6 @@ def _taken(films: Path, home: Path, engine: Engine) -> tuple[Intake, list[dict[s
         engine=engine,
         journal=home / "journal.sqlite",
     )
-    import pyarrow as pa
-
     images, _ = render_images(
         pa.Table.from_pylist(intake.instances),
         store=store,
@@ -142,19 +115,127 @@ def _taken(films: Path, home: Path, engine: Engine) -> tuple[Intake, list[dict[s
     return intake, images, {str(one.relative_to(home)): one.read_bytes() for one in files}
 
 
-def test_a_node_killed_in_the_middle_changes_no_byte(nodes: Nodes, films: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that nobody trained: its probabilities spread over all levels."""
+    import torch
+    from safetensors.torch import save_file
+
+    from pdeseray_model.config import NetworkConfig
+    from pdeseray_model.networks import build
+
+    folder = tmp_path_factory.mktemp("model")
+    config = NetworkConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_widths=(8, 8, 8, 8, 8))
+    torch.manual_seed(0)
+    save_file(build(config).state_dict(), folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps({"network": config.to_dict(), "size_px": 128}))
+    return folder
+
+
+def _looked_at(images: list[dict[str, Any]], home: Path, out: Path, model: Path, engine: Engine) -> list[Any]:
+    """Look for copies and faults, predict, and measure what was predicted; return everything that is found."""
+    shards = ShardSet(UPath(home / "shards"), "images")
+    maps = ShardSet(UPath(out), "probabilities")
+    out.mkdir()
+    table = pa.Table.from_pylist(images)
+    n = len(images)
+    instances = instance_table([{"radiograph_id": row["radiograph_id"]} for row in images])
+    copies = find_duplicates(instances, table, shards=shards, engine=engine)
+    faults = find_faults(instances, table, shards=shards, engine=engine)
+    keys = tuple(row["radiograph_id"] for row in images)
+    rows = predict(
+        Asked(ModelSpec("net", "pdeseray", "focal", "siim", "official"), "siim", "official", None),
+        model_folder=model,
+        radiograph_ids=keys,
+        images=table,
+        image_shards=shards,
+        probability_shards=maps,
+        gate=Gate(),
+        engine=engine,
+    )
+    evaluated = gathered(
+        keys,
+        (None,) * n,
+        [
+            {
+                "radiograph_id": key,
+                "run_starts": [2000 * (at + 1)],
+                "run_lengths": [900 + at],
+                "has_pneumothorax": True,
+                "size_class": "small",
+                "laterality": "right",
+            }
+            for at, key in enumerate(keys)
+        ],
+        [{"radiograph_id": key, "patient_key": key, "view_position": "PA"} for key in keys],
+        test_set="siim",
+        protocol="official",
+        patient_groups={},
+        training_ids=frozenset(),
+    )
+    point = OperatingPoint()
+    measured = measure(evaluated, rows, shards=maps, point=point, evaluation_px=256, engine=engine)
+    reference = measure_reference(evaluated, "oracle", point=point, evaluation_px=256, engine=engine)
+    areas = largest_components(rows, shards=maps, point=point, evaluation_px=256, engine=engine)
+    numbers = [
+        np.asarray(one).tobytes()
+        for found in (measured, reference)
+        for one in (*vars(found).values(), *vars(found.counts).values())
+        if isinstance(one, np.ndarray)
+    ]
+    assert len(numbers) > 30
+    without_times = [{name: one for name, one in row.items() if name != "seconds_s"} for row in rows]
+    stored = [(out / name).read_bytes() for name in maps.names()]
+    return [copies, faults, without_times, numbers, areas.tolist(), stored]
+
+
+def test_a_node_killed_in_the_middle_changes_no_byte(
+    nodes: Any, films: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.curation.pixels._BATCH_N", 8)  # several batches of few films
     nodes.replace()
     killed: list[str] = []
 
+    stages = (
+        "de-identifying radiographs",
+        "rendering radiographs",
+        "looking at radiographs",
+        "predicting with net",
+    )
+
     def kill(label: str, done: int, total: int) -> None:
-        if label not in killed and done > total // 3:
+        if label in stages and label not in killed and done > total // 3:
             killed.append(label)
             nodes.replace()
             nodes.kill_one()
 
-    there = _taken(films, tmp_path / "cluster", RayEngine(nodes.address, progress=kill))
-    assert len(killed) == 2  # once while taking in, once while rendering
-    assert there == _taken(films, tmp_path / "local", LocalEngine(1))
+    engine = RayEngine(nodes.address, progress=kill)
+    home = tmp_path / "cluster"
+    there = _taken(films, home, engine)
+    found_there = _looked_at(there[1], home, tmp_path / "there", model, engine)
+    assert tuple(killed) == stages
+    home = tmp_path / "local"
+    here = _taken(films, home, LocalEngine(1))
+    assert there == here
+    for workers in (1, 2):
+        found = _looked_at(here[1], home, tmp_path / str(workers), model, LocalEngine(workers))
+        for one, other in zip(found_there, found, strict=True):
+            assert one == other
+    assert len(found_there[0]) > 0
+
+
+def test_a_block_that_cannot_be_done_ends_the_work_with_its_own_words(engine: RayEngine) -> None:
+    for one in (engine, LocalEngine(1), LocalEngine(2)):
+        with pytest.raises(ValueError, match=r"Maria 3"):
+            list(one.each(leak, [3, 4, 5]))
+        with pytest.raises(UnusableInputError, match="to do: nothing"):
+            list(one.each(cannot, range(3)))
+        assert list(one.each(refuse_odd, range(0, 40, 2))) == list(range(0, 40, 2))
+
+
+def test_a_block_that_kills_its_workers_ends_the_work(engine: RayEngine) -> None:
+    with pytest.raises(UnusableInputError, match="one that lost it 4 times"):
+        list(engine.each(partial(die_at, 7), range(30)))
 
 
 def test_a_cluster_of_our_own_is_stopped_with_us() -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from pipelines.records import Reason, RejectedError
+from pipelines.records import Reason, RejectedError, UnusableInputError
 
 
 def refuse_odd(value: int) -> int:
@@ -20,3 +20,7 @@ def die_at(victim: int, value: int) -> int:
     if value == victim:
         os.kill(os.getpid(), signal.SIGKILL)
     return value
+
+
+def cannot(value: int) -> int:
+    raise UnusableInputError(expected="a value", found=str(value), remedy="to do: nothing")

@@ -14,11 +14,12 @@ RUN = """
 import sys
 from pathlib import Path
 import dagster as dg
+from pipelines.engine import LocalEngine
 from pipelines.orchestration.shell import _launcher
 
 @dg.asset
 def model(context: dg.AssetExecutionContext) -> None:
-    _launcher(context)([sys.executable, {child!r}], Path({folder!r}))
+    _launcher(context, LocalEngine())([sys.executable, {child!r}], Path({folder!r}))
 
 dg.materialize([model])
 """
