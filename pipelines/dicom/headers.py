@@ -18,7 +18,7 @@ from pipelines.dicom.reading import PARSING_FAULTS, element_of, quietly, text_of
 from pipelines.dicom.view_position import resolve
 from pipelines.records import Row
 
-__all__ = ["DatasetHeader", "Header", "columns_of", "describe", "pixel_spacing_of"]
+__all__ = ["DatasetHeader", "Header", "columns_of", "describe", "keyed_names", "pixel_spacing_of"]
 
 
 class Header(Protocol):
@@ -92,16 +92,23 @@ def describe(original: Dataset, released: Deidentified, keyring: Keyring) -> Row
         All columns but those that say where the file came from and lies: cohort, source_key, source_order,
         official_role, store_key, file_sha256, pixel_sha256.
     """
-    patient, study = text_of(original, "PatientID"), text_of(original, "StudyInstanceUID")
-    accession = text_of(original, "AccessionNumber")
     read = DatasetHeader(original)
     return {
-        "radiograph_id": released.radiograph_id,
+        **keyed_names(original, keyring),
+        **columns_of(DatasetHeader(released.kept), seen=read),
+        "transfer_syntax": str(original.file_meta.TransferSyntaxUID),
+    }
+
+
+def keyed_names(original: Dataset, keyring: Keyring) -> Row:
+    """Return the keyed names of an object that was read: of itself, its patient, study and accession."""
+    patient, study = text_of(original, "PatientID"), text_of(original, "StudyInstanceUID")
+    accession = text_of(original, "AccessionNumber")
+    return {
+        "radiograph_id": keyring.key_of("radiograph", text_of(original, "SOPInstanceUID")),
         "patient_key": keyring.key_of("patient", patient) if patient else None,
         "study_key": keyring.key_of("study", study) if study else None,
         "accession_key": keyring.key_of("accession", accession) if accession else None,
-        **columns_of(DatasetHeader(released.kept), seen=read),
-        "transfer_syntax": str(original.file_meta.TransferSyntaxUID),
     }
 
 

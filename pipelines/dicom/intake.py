@@ -111,6 +111,8 @@ def take_in(
         When the store cannot be written to. What was done until then is kept.
     """
     withdrawn = withdrawn or {}
+    if terms.pixel_text:
+        Review(terms.pixel_text.review).withdraw(withdrawn)
     known = Journal(journal, _version(keyring, terms))
     outcomes: dict[str, Outcome] = {key: json.loads(text) for key, text in known.outcomes(sources).items()}
     shortened = _shortened(sources, outcomes, withdrawn)
@@ -154,12 +156,12 @@ def _is_done(outcome: Outcome | None, withdrawn: Mapping[str, date]) -> bool:
 def _shortened(
     sources: Sequence[SourceFile], outcomes: Mapping[str, Outcome], withdrawn: Mapping[str, date]
 ) -> dict[str, Outcome]:
-    """Return what is left to note of films that were taken in and are withdrawn now, without reading them again."""
+    """Return what is left to note of films that were read and are withdrawn now, without reading them again."""
     known = {one.source_key: outcomes.get(one.source_key, {}) for one in sources}
     return {
         key: {"row": names_of(outcome["row"])}
         for key, outcome in known.items()
-        if "store_key" in outcome and withdrawn_on(outcome["row"], withdrawn)
+        if "row" in outcome and len(outcome) > 1 and withdrawn_on(outcome["row"], withdrawn)
     }
 
 

@@ -17,7 +17,7 @@ from pipelines.dicom.confidentiality_options import DEFAULT, Options
 from pipelines.dicom.contents import Content
 from pipelines.dicom.decoding import decode, pixel_digest
 from pipelines.dicom.deidentification import deidentify
-from pipelines.dicom.headers import describe
+from pipelines.dicom.headers import describe, keyed_names
 from pipelines.dicom.identity import Keyring, Kind
 from pipelines.dicom.pixel_text_blanking import copied
 from pipelines.dicom.pixel_text_film import HeldError, Looked, PixelText, look
@@ -25,8 +25,8 @@ from pipelines.dicom.reading import IMAGE_DATA, MAX_FILE_BYTES, number_of, read,
 from pipelines.dicom.reading_admission import require_object, require_radiograph
 from pipelines.dicom.reading_limits import limited
 from pipelines.dicom.store import DicomStore
-from pipelines.dicom.withdrawal import names_of, withdrawn_on
-from pipelines.records import Reason, RejectedError
+from pipelines.dicom.withdrawal import withdrawn_on
+from pipelines.records import Reason, RejectedError, Row
 
 Outcome: TypeAlias = Mapping[str, Any]
 STORE_FAULT, PIXEL_TEXT = "store_fault", "pixel_text"
@@ -82,8 +82,8 @@ def take_in_one(
     -------
     str
         JSON: the instance's row, the store key, the digest of the source and the audit; or reason and detail
-        when the file's content sets it aside; or the keyed names alone when it was withdrawn; or why the store
-        could not take it.
+        when the file's content sets it aside, with the keyed names where it waits for a person; or the keyed names
+        alone when it was withdrawn; or why the store could not take it.
 
     Raises
     ------
@@ -98,14 +98,11 @@ def take_in_one(
         raise RejectedError(Reason.UNREADABLE, f"could not be read ({type(error).__name__})") from None
     try:
         with limited():
-            outcome, released = _treated(source, keyring, terms)
-    except HeldError as error:
-        pixel_text = {"digest": error.digest, "decision": None}
-        return json.dumps({"reason": str(error.reason), "detail": error.detail, PIXEL_TEXT: pixel_text})
+            outcome, released = _treated(source, keyring, terms, withdrawn or {})
     except RejectedError as error:
         return _set_aside(error.reason, error.detail)
-    if withdrawn_on(outcome["row"], withdrawn or {}):
-        return json.dumps({"row": names_of(outcome["row"])})
+    if released is None:
+        return json.dumps(outcome)
     try:
         store_key = store.put(released)
     except OSError as error:  # not the file's fault: nothing that follows could be stored either
@@ -113,11 +110,20 @@ def take_in_one(
     return json.dumps({**outcome, "store_key": store_key})
 
 
-def _treated(source: bytes, keyring: Keyring, terms: Terms) -> tuple[Outcome, bytes]:
-    """Return what is noted of a file, and the file without identity."""
+def _treated(
+    source: bytes, keyring: Keyring, terms: Terms, withdrawn: Mapping[str, date]
+) -> tuple[Outcome, bytes | None]:
+    """Return what is noted of a file, and the file without identity; None for one that is not to be stored."""
     dataset = read(source)
     is_radiograph = _is_admitted_radiograph(dataset, terms)
-    looked = _looked_at(dataset, terms.pixel_text) if is_radiograph and terms.pixel_text else None
+    names = keyed_names(dataset, keyring)
+    if withdrawn_on(names, withdrawn):  # before anybody looks at the picture
+        return {"row": names}, None
+    try:
+        looked = _looked_at(dataset, terms.pixel_text, names) if is_radiograph and terms.pixel_text else None
+    except HeldError as error:
+        held = {"reason": str(error.reason), "detail": error.detail, "row": names}
+        return {**held, PIXEL_TEXT: {"digest": error.digest, "decision": None}}, None
     originals = dataset
     if looked is not None:
         dataset = looked.dataset
@@ -139,10 +145,10 @@ def _treated(source: bytes, keyring: Keyring, terms: Terms) -> tuple[Outcome, by
     return outcome, released.content
 
 
-def _looked_at(dataset: Dataset, terms: PixelText) -> Looked:
+def _looked_at(dataset: Dataset, terms: PixelText, names: Row) -> Looked:
     """Decode, look for text, and return what may go on."""
     pixels, _ = decode(copied(dataset))
-    return look(dataset, pixels, terms)
+    return look(dataset, pixels, terms, names=[name for name in names.values() if name is not None])
 
 
 def _is_admitted_radiograph(dataset: Dataset, terms: Terms) -> bool:

@@ -78,7 +78,7 @@ class HeldError(RejectedError):
         self.digest = digest
 
 
-def look(dataset: Dataset, pixels: Pixels, terms: PixelText) -> Looked:
+def look(dataset: Dataset, pixels: Pixels, terms: PixelText, *, names: Sequence[str] = ()) -> Looked:
     """Look for text on a film, and blank what does or may identify.
 
     Parameters
@@ -89,6 +89,8 @@ def look(dataset: Dataset, pixels: Pixels, terms: PixelText) -> Looked:
         Stored values, as `decoding.decode` returns them.
     terms : PixelText
         Where decisions are, and how sure a reading must be.
+    names : sequence of str
+        The film's keyed names, kept with its crop: a withdrawal finds it by them.
 
     Raises
     ------
@@ -107,7 +109,9 @@ def look(dataset: Dataset, pixels: Pixels, terms: PixelText) -> Looked:
     if verdict.fate == "hold":
         rows, columns = pixels.shape
         picture = _picture(views[0], verdict)
-        review.hold(Held(digest, terms.cohort, verdict.why, rows, columns, verdict.boxes, picture))
+        review.hold(
+            Held(digest, terms.cohort, verdict.why, rows, columns, verdict.boxes, picture, tuple(names))
+        )
         raise HeldError(f"{verdict.why}: `pdeseray review` asks", digest)
     review.forget(digest)
     return _cleaned(dataset, pixels, verdict.boxes, digest, None)

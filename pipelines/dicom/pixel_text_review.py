@@ -8,7 +8,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class Held:
     picture
         PNG: the places that were unsure, side by side, and a small view of the film with their frames. It may
         identify.
+    names
+        Its keyed names: of itself, its patient, study and accession.
     """
 
     digest: str
@@ -47,6 +49,7 @@ class Held:
     columns_px: int
     boxes: tuple[Box, ...]
     picture: bytes = b""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ class Review:
         """Take a film from the list: it is not unsure any more."""
         (self._held / f"{digest}.json").unlink(missing_ok=True)
 
+    def withdraw(self, withdrawn: Collection[str]) -> None:
+        """Drop the crops of films that a withdrawal names, and the page that may show them."""
+        for held in self.held() if withdrawn else ():
+            if not set(held.names).isdisjoint(withdrawn):
+                self.forget(held.digest)
+                self._page.unlink(missing_ok=True)
+
     def held(self) -> list[Held]:
         """Return the films that wait for a decision, in the order of their digests."""
         waiting = (_read(path) for path in sorted(self._held.glob("*.json")))
@@ -96,6 +106,7 @@ class Review:
                     **value,
                     "boxes": _boxes(value["boxes"]),
                     "picture": base64.b64decode(value["picture"]),
+                    "names": tuple(value.get("names", ())),
                 }
             )
             for value in waiting

@@ -18,7 +18,7 @@ from pipelines.dicom.treatment import ACCESSION_CHARACTERS
 from pipelines.lake.files import local_path, write_bytes
 from pipelines.records import Row
 
-_NAMES = ("radiograph_id", "study_key", "patient_key", "accession_key")
+NAMES = ("radiograph_id", "study_key", "patient_key", "accession_key")
 """Columns of `instances` by which a withdrawal may name radiographs."""
 _TAGS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID", "AccessionNumber")
 
@@ -60,13 +60,13 @@ class Withdrawals:
 
 def withdrawn_on(row: Mapping[str, object], withdrawn: Mapping[str, date]) -> date | None:
     """Return the day on which a row of `instances` was withdrawn: itself, its study, patient or accession."""
-    days = [withdrawn[str(row[name])] for name in _NAMES if withdrawn and row.get(name) in withdrawn]
+    days = [withdrawn[str(row[name])] for name in NAMES if withdrawn and row.get(name) in withdrawn]
     return min(days, default=None)
 
 
 def names_of(row: Mapping[str, object]) -> Row:
     """Return what is left of a withdrawn radiograph's row: the keyed names that keep it out."""
-    return {name: row.get(name) for name in _NAMES}
+    return {name: row.get(name) for name in NAMES}
 
 
 def remove_withdrawn(store: DicomStore, withdrawn: Collection[str], *, referenced: Collection[str]) -> int:

@@ -6,7 +6,7 @@ from several readers is decided in ``consensus``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,12 @@ class _Intake:
 
 
 def read_annotations(
-    cohort: Cohort, *, keyring: Keyring, instances: pa.Table, engine: Engine
+    cohort: Cohort,
+    *,
+    keyring: Keyring,
+    instances: pa.Table,
+    engine: Engine,
+    withdrawn: Collection[str] = frozenset(),
 ) -> tuple[list[Row], list[Row]]:
     """Read a cohort's annotations and reports.
 
@@ -77,12 +82,14 @@ def read_annotations(
         The radiographs taken in: radiograph_id, source_key, source_order, accession_key.
     engine
         Decodes mask files.
+    withdrawn
+        Keyed ids of radiographs that were withdrawn: annotations of them are set aside without naming them.
 
     Returns
     -------
     tuple of list of Row
         Rows of ``annotations``, by source order and then by reader's own name; rows of ``rejections``: unknown_id
-        (an annotation without radiograph), label_quality (one that cannot be read, or reports that contradict each
+        (an annotation without radiograph), withdrawn, label_quality (one that cannot be read, or reports that contradict each
         other), no_label (a radiograph without annotation).
 
     Raises
@@ -114,7 +121,7 @@ def read_annotations(
         for radiograph_id in known
         for row in intake.rows.get(radiograph_id, ())
     ]
-    return rows, _rejections(cohort.name, intake, known)
+    return rows, _rejections(cohort.name, intake, known, withdrawn)
 
 
 def _by_source_order(instances: pa.Table) -> dict[str, Row]:
@@ -227,7 +234,9 @@ def _reported(report: Report | None) -> Row:
     }
 
 
-def _rejections(cohort: str, intake: _Intake, known: dict[str, Row]) -> list[Row]:
+def _rejections(
+    cohort: str, intake: _Intake, known: dict[str, Row], withdrawn: Collection[str]
+) -> list[Row]:
     def rejection(radiograph_id: str | None, reason: Reason, detail: str) -> Row:
         source_key = known[radiograph_id]["source_key"] if radiograph_id in known else None
         return {
@@ -239,9 +248,14 @@ def _rejections(cohort: str, intake: _Intake, known: dict[str, Row]) -> list[Row
             "detail": detail,
         }
 
+    gone = [one for one in dict.fromkeys([*intake.rows, *intake.faults]) if one in withdrawn]
     rejections = [
         rejection(radiograph_id, Reason.LABEL_QUALITY, "; ".join(details))
         for radiograph_id, details in intake.faults.items()
+        if radiograph_id not in gone
+    ]
+    rejections += [
+        rejection(None, Reason.WITHDRAWN, "the radiograph of this annotation was withdrawn") for _ in gone
     ]
     rejections += [
         rejection(
@@ -251,7 +265,7 @@ def _rejections(cohort: str, intake: _Intake, known: dict[str, Row]) -> list[Row
             "delete the annotation",
         )
         for radiograph_id in intake.rows
-        if radiograph_id not in known and radiograph_id not in intake.faults
+        if radiograph_id not in known and radiograph_id not in intake.faults and radiograph_id not in gone
     ]
     rejections += [
         rejection(

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ def clear_shards(
     warehouse_dir: UPath,
     training_sets: UPath,
     keys: frozenset[str],
+    settled: Collection[str] = (),
     told: Callable[[Mapping[str, int]], None] = lambda _: None,
 ) -> Cleared:
     """Write touched shards anew without what was withdrawn, and move tables and training sets over.
@@ -105,6 +106,9 @@ def clear_shards(
         withdrawn is removed with the pictures drawn from it: it is made anew by the next training.
     keys
         What was withdrawn.
+    settled
+        Kinds whose shards nobody is writing now, since the caller holds the stages that do: one that nothing points
+        into goes however young it is.
     told
         Told of `Cleared.training_sets` before they go: afterwards nobody could say it any more.
     """
@@ -124,7 +128,8 @@ def clear_shards(
         for shard in kind.names():
             live = sorted(references.live.get(shard, ()))
             n = kind.length(shard)
-            if len(live) == n or (not live and shard not in references.withdrawn and _is_young(kind, shard)):
+            is_written = kind.kind not in settled and shard not in references.withdrawn and _is_young(kind, shard)
+            if len(live) == n or (not live and is_written):
                 continue
             moved = kind.keep_only(shard, live) if live else {}
             moves |= {ShardRef(shard, index): ref for index, ref in moved.items()}

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def taken(cohort: Cohort, keyring: Keyring, store: DicomStore, tmp_path: Path) -
         looks: bool = True,
         where: Path | None = None,
         journal: str = "journal",
+        withdrawn: dict[str, date] | None = None,
         **terms: Any,
     ) -> Intake:
         place = cohort if where is None else cohort.model_copy(update={"radiographs": (str(where),)})
@@ -74,6 +76,7 @@ def taken(cohort: Cohort, keyring: Keyring, store: DicomStore, tmp_path: Path) -
             store=store,
             engine=engine or LocalEngine(1),
             journal=tmp_path / "secrets" / f"{journal}.sqlite",
+            withdrawn=withdrawn,
             terms=Terms(pixel_text=looked),
         )
 
@@ -290,6 +293,25 @@ def test_a_film_that_is_not_unsure_any_more_leaves_the_list(
     held_film(folder, make_dataset)
     taken(readable=1.0)
     assert len(taken(readable=0.5).instances) == 2
+    assert review.held() == []
+
+
+def test_a_held_film_that_is_withdrawn_leaves_its_crop_and_is_not_looked_at_again(
+    folder: Path, make_dataset: MakeDataset, taken: Any, review: Review, keyring: Keyring
+) -> None:
+    held_film(folder, make_dataset)
+    taken(readable=1.0)
+    (held,) = review.held()
+    page = review.write_page("shows the crop")
+    patient = keyring.key_of("patient", str(make_dataset(np.zeros((2, 2), "<u2")).PatientID))
+    assert patient in held.names
+    engine = Counting()
+    after = taken(engine, readable=1.0, withdrawn={patient: date(2026, 3, 1)})
+    assert {row["reason"] for row in after.rejections} == {"withdrawn"}
+    assert engine.items == 0
+    assert review.held() == []
+    assert not page.exists()
+    assert taken(readable=0.9, withdrawn={patient: date(2026, 3, 1)}).rejections == after.rejections  # all read anew
     assert review.held() == []
 
 

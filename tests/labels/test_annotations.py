@@ -125,6 +125,20 @@ def test_what_cannot_be_matched_or_read_is_set_aside_with_its_line(tmp_path: Pat
     assert all(row["cohort"] == "siim" and row["stage"] == "annotations" for row in rejections)
 
 
+def test_annotations_of_withdrawn_radiographs_are_set_aside_without_naming_them(tmp_path: Path) -> None:
+    cohort = _siim(tmp_path, "1.2,-1", "1.3,0 5", "1.4,5 five", "1.9,-1")
+    rows, rejections = read_annotations(
+        cohort,
+        keyring=KEYRING,
+        instances=_instances("1.2"),
+        engine=LocalEngine(),
+        withdrawn={_key("1.3"), _key("1.4")},
+    )
+    assert [row["radiograph_id"] for row in rows] == [_key("1.2")]
+    assert _reasons(rejections) == [(None, "withdrawn"), (None, "withdrawn"), (_key("1.9"), "unknown_id")]
+    assert "line 3" not in str(rejections)
+
+
 def test_no_outside_identifier_is_in_any_row(tmp_path: Path) -> None:
     uid = "1.2.840.77.1"
     cohort = _siim(

@@ -184,6 +184,7 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
     from pipelines.dicom.intake import take_in
     from pipelines.dicom.intake_one import Terms
     from pipelines.dicom.sources import recorded
+    from pipelines.dicom.withdrawal import NAMES, withdrawn_on
 
     house, name = work.house, cohort.name
     keyring = house.keyring(cohort)
@@ -210,12 +211,17 @@ def _deidentify(cohort: Cohort, work: Work) -> Output:
             pixel_text=house.pixel_text(cohort),
         ),
     )
+    gone = {
+        str(row["radiograph_id"]): day
+        for row in house.lake.read("instances", parts=[name]).select(list(NAMES)).to_pylist()
+        if (day := withdrawn_on(row, withdrawn)) is not None  # its file may have gone as well
+    }
     if house.settings.crosswalk:
         write_crosswalk(house.settings.secrets / "crosswalks" / f"{name}.csv", taken.crosswalk)
     instances = house.lake.write("instances", name, taken.instances)
     house.lake.write("deidentification_audit", name, taken.audit)
     rejections = house.lake.write("rejections", f"{name}.deidentified", taken.rejections)
-    _forget(house, name, withdrawn, taken.withdrawn, taken.unneeded)
+    _forget(house, name, withdrawn, {**gone, **taken.withdrawn}, taken.unneeded)
     return Output(
         tables=(
             ("instances", name),
@@ -262,8 +268,10 @@ def _render(cohort: Cohort, work: Work) -> Output:
     )
     images = house.lake.write("images", name, rows)
     house.lake.write("rejections", f"{name}.images", rejections)
+    sheet = house.settings.reports_url / f"{name}_images.png"
+    contact_sheet(images, shards, sheet)
     return Output(
         tables=(("images", name), ("rejections", f"{name}.images")),
         files=shard_digests(images),
-        markdown=contact_sheet(images, shards),
+        markdown=f"{counts(images, 'decoder', 'rendered')}\n\nSome of them: `{sheet.name}` beside the reports",
     )

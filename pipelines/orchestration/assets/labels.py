@@ -82,6 +82,7 @@ def _annotate(cohort: Cohort, work: Work) -> Output:
         keyring=house.keyring(cohort),
         instances=house.lake.read("instances", parts=[name]),
         engine=house.engine,
+        withdrawn=frozenset(map(str, house.lake.read("tombstones").column("key").to_pylist())),
     )
     annotations = house.lake.write("annotations", name, rows)
     rejected = house.lake.write("rejections", f"{name}.annotations", rejections)

@@ -50,6 +50,7 @@ def _publish(work: Work) -> Output:
                 warehouse_dir=house.settings.warehouse_url,
                 training_sets=house.settings.models_url / "training_sets",
                 keys=keys,
+                settled=("images", "probabilities"),
                 told=partial(_flag_models, house),
             )
         output = _publish_version(house)
@@ -88,11 +89,13 @@ def _drop_pictures(house: House, training_sets: Collection[str]) -> None:
 
 def _pointing(house: House) -> list[str]:
     """Return the stages whose tables point into shards: none of them may run while shards are written anew."""
-    return sorted(
+    ran = {
         part.replace(".", "/")
         for part in house.lake.parts("stages")
         if part.endswith(".images") or part.startswith("evaluation.")
-    )
+    }
+    first = {f"{name}/images" for name in house.settings.cohorts}  # one may be running for the first time
+    return sorted(ran | first)
 
 
 def _publish_version(house: House) -> Output:
