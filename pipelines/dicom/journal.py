@@ -75,5 +75,6 @@ class Journal:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection, connection:
-            connection.execute("PRAGMA secure_delete = ON")  # what is withdrawn leaves the file's free pages, too
+            # what is withdrawn leaves the file's free pages, too
+            connection.execute("PRAGMA secure_delete = ON")
             yield connection

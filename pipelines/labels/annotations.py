@@ -89,8 +89,8 @@ def read_annotations(
     -------
     tuple of list of Row
         Rows of ``annotations``, by source order and then by reader's own name; rows of ``rejections``: unknown_id
-        (an annotation without radiograph), withdrawn, label_quality (one that cannot be read, or reports that contradict each
-        other), no_label (a radiograph without annotation).
+        (an annotation without radiograph), withdrawn, label_quality (one that cannot be read, or reports that
+        contradict each other), no_label (a radiograph without annotation).
 
     Raises
     ------
@@ -234,9 +234,7 @@ def _reported(report: Report | None) -> Row:
     }
 
 
-def _rejections(
-    cohort: str, intake: _Intake, known: dict[str, Row], withdrawn: Collection[str]
-) -> list[Row]:
+def _rejections(cohort: str, intake: _Intake, known: dict[str, Row], withdrawn: Collection[str]) -> list[Row]:
     def rejection(radiograph_id: str | None, reason: Reason, detail: str) -> Row:
         source_key = known[radiograph_id]["source_key"] if radiograph_id in known else None
         return {

@@ -128,8 +128,8 @@ def clear_shards(
         for shard in kind.names():
             live = sorted(references.live.get(shard, ()))
             n = kind.length(shard)
-            is_written = kind.kind not in settled and shard not in references.withdrawn and _is_young(kind, shard)
-            if len(live) == n or (not live and is_written):
+            may_be_written = kind.kind not in settled and shard not in references.withdrawn
+            if len(live) == n or (not live and may_be_written and _is_young(kind, shard)):
                 continue
             moved = kind.keep_only(shard, live) if live else {}
             moves |= {ShardRef(shard, index): ref for index, ref in moved.items()}
