@@ -43,8 +43,8 @@ lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) an
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios against named peers, measured here
-	@for one in benchmarks/*.py; do $(BIN)/python $$one || echo "($$one: a goal was not met)"; done
+bench: $(READY) ## every benchmark, a quarter of an hour: writes the tables of README and docs/benchmarks.md
+	@$(BIN)/python benchmarks/everything.py
 
 clean: $(READY) ## forget the state (tables, models, runs), keep the environment
 	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; echo "rm -rf $$home"; rm -rf "$$home" .env

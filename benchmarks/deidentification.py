@@ -13,9 +13,7 @@ the processor's, so that a busy machine favours nobody. Exit 1 when a goal is mi
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import logging
 import os
 import statistics
@@ -23,12 +21,14 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
+from figures import Figure, by_turns, median_ratio, parser, put_out, seconds, times, versions
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -164,69 +164,55 @@ def _written(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def seconds(run: Callable[[bytes], bytes], sources: list[bytes]) -> float:
-    """Return processor seconds per file."""
-    begun = time.process_time()
-    for source in sources:
-        run(source)
-    return (time.process_time() - begun) / len(sources)
-
-
-def race(rounds: int) -> list[dict[str, Any]]:
-    """Run all by turns and return a row for each kind of file and peer."""
+def race(rounds: int) -> list[Figure]:
+    """Run all by turns; a figure for each kind of file and peer."""
     ct = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
     files = {"SIIM-like": [siim_like(number) for number in range(10)], "CT_small": [ct] * 10}
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a folder of our own in it
-    rows = []
+    found = []
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        peers = {"dicognito": dicognito(), "dicom-anonymizer": dicom_anonymizer(), "deid": deid(Path(folder))}
+        runners = {
+            "ours": ours,
+            "dicognito": dicognito(),
+            "dicom-anonymizer": dicom_anonymizer(),
+            "deid": deid(Path(folder)),
+        }
         for kind, sources in files.items():
-            times: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
-            for one in (ours, *peers.values()):
-                seconds(one, sources[:1])  # imports and caches
-            for _ in range(rounds):
-                for name, one in (("ours", ours), *peers.items()):
-                    times[name].append(seconds(one, sources))
-            for name in peers:
-                ratio = statistics.median(
-                    theirs / own for theirs, own in zip(times[name], times["ours"], strict=True)
+            taken = by_turns(
+                {name: partial(milliseconds, run, sources) for name, run in runners.items()},
+                rounds,
+                warm_up=1,  # imports and caches
+            )
+            found += [
+                Figure(
+                    f"de-identify a {kind} file",
+                    statistics.median(taken["ours"]),
+                    "ms",
+                    peer,
+                    statistics.median(taken[peer]),
+                    median_ratio(taken[peer], taken["ours"]),
+                    times(GOALS[kind, peer]),
+                    versions=versions("pydicom", peer),
                 )
-                rows.append(
-                    {
-                        "files": kind,
-                        "peer": name,
-                        "ours_ms": 1e3 * statistics.median(times["ours"]),
-                        "peer_ms": 1e3 * statistics.median(times[name]),
-                        "ratio": ratio,
-                        "goal": GOALS[kind, name],
-                        "met": ratio >= GOALS[kind, name],
-                    }
-                )
-    return rows
+                for peer in runners
+                if peer != "ours"
+            ]
+    return found
+
+
+def milliseconds(run: Callable[[bytes], bytes], sources: list[bytes]) -> float:
+    """Return the processor's milliseconds a file."""
+    return 1e3 * seconds(lambda: [run(source) for source in sources], time.process_time) / len(sources)
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asking = parser(__doc__)
+    asking.add_argument("--rounds", type=int, default=15)
+    asked = asking.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    rows = race(asked.rounds)
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| files | peer | ours, ms a file | peer, ms a file | times as fast | goal | met |")
-        print("|---|---|---:|---:|---:|---:|---|")
-        for row in rows:
-            print(
-                f"| {row['files']} | {row['peer']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f} "
-                f"| {row['ratio']:.1f} | {row['goal']} | {'yes' if row['met'] else 'no'} |"
-            )
-    return 0 if all(row["met"] for row in rows) else 1
+    return put_out(race(asked.rounds), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -5,24 +5,32 @@
 Files are SIIM-like phantoms (1,024², JPEG, about 150 KB), de-identified and stored; each is a copy with a UID of its
 own. Ours: `rescan`, all columns of `instances`, and the Parquet file written. The
 peer: pydicom.dcmread(stop_before_pixels=True) and the same columns that can be read directly, collected into a Parquet
-file, in one process. By turns in each round, wall clock; the rate is the best of the rounds, a ratio their median.
+file, in one process. By turns in each round, wall clock; rates and ratio are the rounds' medians.
 Exit 1 when a goal is missed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pydicom
+from figures import (
+    Figure,
+    at_least,
+    by_turns,
+    median_ratio,
+    parser,
+    put_out,
+    refuse,
+    seconds,
+    times,
+    versions,
+)
 from upath import UPath
 
 from pipelines.cohorts import Cohort
@@ -34,9 +42,6 @@ from pipelines.dicom.store import DicomStore
 from pipelines.engine import LocalEngine
 from pipelines.lake.tables import Lake
 from pipelines.phantoms.cohorts import make_cohort
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RATE_GOAL, RATIO_GOAL = 2000.0, 1.5
 _DRAWN_N = 12
@@ -86,73 +91,44 @@ def plain_loop(paths: list[str], out: Path) -> int:
     return len(rows)
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Time one call."""
-    begun = time.perf_counter()
-    function()
-    return time.perf_counter() - begun
-
-
-def raced(folder: Path, n: int, rounds: int, workers: int) -> list[dict[str, Any]]:
-    """Race ours with up to `workers` processes against the loop."""
+def raced(folder: Path, n: int, rounds: int, workers: int) -> list[Figure]:
+    """Race ours with `workers` processes against the loop."""
     instances, lake, store = stored_films(folder, n)
     paths = [str(store.path(key)) for key in instances.column("store_key").to_pylist()]
+    engine = LocalEngine(workers)
 
-    def ours(engine: LocalEngine) -> None:
+    def ours() -> None:
         found = rescan(instances, store=store, engine=engine)
         if found.unread or found.changed_n:
-            sys.exit("what is read again is not what intake described: no rate means anything")
+            refuse("what is read again is not what intake described")
         lake.write("instances", "siim", found.rows)
 
-    taken: dict[int, list[float]] = {workers: []}
-    theirs = []
-    for _ in range(rounds):
-        for each, times in taken.items():
-            times.append(seconds(lambda each=each: ours(LocalEngine(each))))  # type: ignore[misc]
-        theirs.append(seconds(lambda: plain_loop(paths, folder / "loop.parquet")))
-    rows = []
-    for each, times in taken.items():
-        ratio = statistics.median(peer / own for peer, own in zip(theirs, times, strict=True))
-        rate = n / min(times)
-        rows.append(
-            {
-                "what": f"{n:,} stored headers, {each} worker{'s' if each > 1 else ''}",
-                "peer": "plain pydicom loop",
-                "ours_per_s": rate,
-                "peer_per_s": n / min(theirs),
-                "ratio": ratio,
-                "goal_per_s": RATE_GOAL if each == workers else 0.0,
-                "goal": RATIO_GOAL,
-                "met": ratio >= RATIO_GOAL and (each != workers or rate >= RATE_GOAL),
-            }
-        )
-    return rows
+    rates = by_turns(
+        {
+            "ours": lambda: n / seconds(ours),
+            "loop": lambda: n / seconds(lambda: plain_loop(paths, folder / "loop.parquet")),
+        },
+        rounds,
+    )
+    what = f"describe {n:,} stored headers, {workers} worker{'s' if workers > 1 else ''}"
+    known = versions("pydicom", "pyarrow")
+    rate, theirs = statistics.median(rates["ours"]), statistics.median(rates["loop"])
+    ratio = median_ratio(rates["ours"], rates["loop"])
+    return [
+        Figure(what, rate, "files/s", goal=at_least(RATE_GOAL), versions=known),
+        Figure(what, rate, "files/s", "plain pydicom loop", theirs, ratio, times(RATIO_GOAL), versions=known),
+    ]
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--files", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asking = parser(__doc__)
+    asking.add_argument("--files", type=int, default=3000)
+    asking.add_argument("--rounds", type=int, default=3)
+    asking.add_argument("--workers", type=int, default=2)
+    asked = asking.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = raced(Path(folder), asked.files, asked.rounds, asked.workers)
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| what | peer | ours, files/s | theirs, files/s | times as fast | goals | met |")
-        print("|---|---|---:|---:|---:|---|---|")
-        for row in rows:
-            goal = f"{row['goal_per_s']:,.0f} a second, " if row["goal_per_s"] else ""
-            print(
-                f"| {row['what']} | {row['peer']} | {row['ours_per_s']:,.0f} | {row['peer_per_s']:,.0f} "
-                f"| {row['ratio']:.1f} | {goal}{row['goal']:g} times | {'yes' if row['met'] else 'no'} |"
-            )
-    return 0 if all(row["met"] for row in rows) else 1
+        return put_out(raced(Path(folder), asked.files, asked.rounds, asked.workers), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,25 @@ Exit 1 when a goal is missed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
-from typing import Any
+from functools import partial
 
 import cv2
 import numpy as np
+from figures import (
+    Figure,
+    at_most,
+    by_turns,
+    median_ratio,
+    parser,
+    put_out,
+    refuse,
+    seconds,
+    times,
+    versions,
+)
 from imagededup.handlers.search.bktree import BKTree
 from imagededup.handlers.search.brute_force_cython import BruteForceCython
 from numpy.typing import NDArray
@@ -67,7 +77,7 @@ def differing_bits(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-def raced(rounds: int, queries: int) -> list[dict[str, Any]]:
+def raced(rounds: int, queries: int) -> list[Figure]:
     """Race 12,047 hashes against both searches of imagededup."""
     hashes = hashes_of(FILMS_N, copies_n=100, bits=5)
     named = {str(at): f"{one:016x}" for at, one in enumerate(hashes)}
@@ -75,88 +85,72 @@ def raced(rounds: int, queries: int) -> list[dict[str, Any]]:
         "imagededup, Cython": BruteForceCython(named, differing_bits),
         "imagededup, BK-tree": BKTree(named, differing_bits),
     }
-    wall, ours, theirs = [], [], {name: [] for name in peers}
-    for _ in range(rounds):
-        begun, cpu = time.perf_counter(), time.process_time()
-        pairs = pairs_within(hashes, FILMS_RADIUS)
-        wall.append(time.perf_counter() - begun)
-        ours.append(time.process_time() - cpu)
-        expected = {(one, other) for one, other in pairs.tolist() if one < queries}
-        for name, search in peers.items():
-            # a tree takes seconds for one question at this radius: a fifth of them is enough
-            n = queries if "Cython" in name else max(1, queries // 20)
-            seconds, found = asked_of_peer(search, hashes, n)
-            if found != {pair for pair in expected if pair[0] < n}:
-                sys.exit(f"{name} and we do not find the same pairs: no ratio means anything")
-            theirs[name].append(seconds)
-    rows = [row(f"{FILMS_N:,} hashes, all pairs", "limit in seconds", min(wall), FILMS_GOAL_S)]
-    for name, seconds in theirs.items():
-        ratio = statistics.median(peer / own for peer, own in zip(seconds, ours, strict=True))
-        what = f"{FILMS_N:,} hashes, all pairs"
-        rows.append(row(what, name, min(wall), statistics.median(seconds), ratio=ratio, goal=RATIO_GOAL))
-    return rows
+    wall: list[float] = []
+    pairs = pairs_within(hashes, FILMS_RADIUS)
+
+    def ours() -> float:
+        begun = time.process_time()
+        wall.append(seconds(lambda: pairs_within(hashes, FILMS_RADIUS)))
+        return time.process_time() - begun
+
+    def theirs(name: str) -> float:
+        # a tree takes seconds for one question at this radius: a fifth of them is enough
+        n = queries if "Cython" in name else max(1, queries // 20)
+        taken, found = asked_of_peer(peers[name], hashes, n)
+        if found != {(one, other) for one, other in pairs.tolist() if one < n}:
+            refuse(f"{name} and we do not find the same pairs")
+        return taken
+
+    taken = by_turns({"ours": ours, **{name: partial(theirs, name) for name in peers}}, rounds)
+    what = f"{FILMS_N:,} hashes, all pairs within {FILMS_RADIUS} bits"
+    return [
+        Figure(what, statistics.median(wall), "s", goal=at_most(FILMS_GOAL_S), versions=versions("numpy")),
+        *(
+            Figure(
+                f"{what}, processor",
+                statistics.median(taken["ours"]),
+                "s",
+                name,
+                statistics.median(taken[name]),
+                median_ratio(taken[name], taken["ours"]),
+                times(RATIO_GOAL),
+                versions=versions("imagededup"),
+            )
+            for name in peers
+        ),
+    ]
 
 
-def banded(rounds: int) -> dict[str, Any]:
+def banded(rounds: int) -> Figure:
     """Time a million hashes within 3 bits."""
     hashes = hashes_of(MANY_N, copies_n=1000, bits=3)
-    wall = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        pairs = pairs_within(hashes, MANY_RADIUS)
-        wall.append(time.perf_counter() - begun)
-    if len(pairs) < 1000:
-        sys.exit("planted pairs were missed: no time means anything")
-    return row(f"{MANY_N:,} hashes, within {MANY_RADIUS} bits", "limit in seconds", min(wall), MANY_GOAL_S)
+
+    def search() -> None:
+        if len(pairs_within(hashes, MANY_RADIUS)) < 1000:
+            refuse("planted pairs were missed")
+
+    [taken] = by_turns({"ours": lambda: seconds(search)}, rounds).values()
+    what = f"{MANY_N:,} hashes, all pairs within {MANY_RADIUS} bits"
+    return Figure(what, statistics.median(taken), "s", goal=at_most(MANY_GOAL_S), versions=versions("numpy"))
 
 
-def aligned() -> dict[str, Any]:
+def aligned() -> Figure:
     """Time the search over placements on as many films as SIIM-ACR has; it has no goal."""
     rng = np.random.default_rng(0)
     films = rng.normal(0, 40, (FILMS_N, 32, 32)).astype(np.float32)
     thumbnails = np.stack([cv2.GaussianBlur(film, (0, 0), 1.5) for film in films])
-    begun = time.perf_counter()
-    propose(thumbnails)
-    return row(
-        f"{FILMS_N:,} thumbnails, 24 placements", "none", time.perf_counter() - begun, float("nan"), goal=0
-    )
-
-
-def row(
-    what: str, peer: str, ours_s: float, peer_s: float, *, ratio: float | None = None, goal: float = 1.0
-) -> dict[str, Any]:
-    """Return a row: for a limit in seconds the ratio is the limit by ours."""
-    ratio = peer_s / ours_s if ratio is None else ratio
-    met = goal == 0 or ratio >= goal
-    return {
-        "what": what, "peer": peer, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goal, "met": met,
-    }  # fmt: skip
+    return Figure(f"{FILMS_N:,} thumbnails, 24 placements", seconds(lambda: propose(thumbnails)), "s")
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--peer-queries", type=int, default=2000)
-    parser.add_argument("--aligned", action="store_true", help="Time the search over placements too.")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    rows = [*raced(asked.rounds, asked.peer_queries), banded(asked.rounds)]
-    if asked.aligned:
-        rows.append(aligned())
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| what | peer or limit | ours, s | theirs, s | times as fast | goal | met |")
-        print("|---|---|---:|---:|---:|---:|---|")
-        for one in rows:
-            print(
-                f"| {one['what']} | {one['peer']} | {one['ours_s']:.3f} | {one['peer_s']:.1f} "
-                f"| {one['ratio']:.1f} | {one['goal']:g} | {'yes' if one['met'] else 'no'} |"
-            )
-    return 0 if all(one["met"] for one in rows) else 1
+    asking = parser(__doc__)
+    asking.add_argument("--rounds", type=int, default=2)
+    asking.add_argument("--peer-queries", type=int, default=2000)
+    asking.add_argument("--aligned", action="store_true", help="Time the search over placements too.")
+    asked = asking.parse_args()
+    found = [*raced(asked.rounds, asked.peer_queries), banded(asked.rounds)]
+    return put_out([*found, *([aligned()] if asked.aligned else [])], as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,42 @@
 """Pulling from an Orthanc on loopback, beside DCMTK's movescu with storescp on the same server, in one run.
 
-    .venv/bin/python benchmarks/pacs.py            300 films, the routine run
-    .venv/bin/python benchmarks/pacs.py 2000       as many as the goal for WADO-RS names
+    python benchmarks/pacs.py [--films 300] [--rounds 3] [--json]
 
-Films are like SIIM's: 1024 x 1024, 8 bit, JPEG baseline. DCMTK runs as it comes, and with its sockets tuned. Goals:
-C-MOVE at least 0.95 times the faster of the two, WADO-RS at least 50 instances a second. Exit code 1 when a goal is
-missed. Needs Debian's orthanc, orthanc-dicomweb and dcmtk.
+`--films 2000 --rounds 1` moves as many as the goal for WADO-RS names.
+
+Films are like SIIM's: 1024 x 1024, 8 bit, JPEG baseline. DCMTK runs as it comes, and with its sockets tuned; the peer
+is the faster of the two. Goals: C-MOVE at least 0.95 times the peer, WADO-RS at least 50 instances a second. Exit 1
+when a goal is missed. Needs Debian's orthanc, orthanc-dicomweb and dcmtk.
 """
 
+from __future__ import annotations
+
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from figures import (
+    Figure,
+    at_least,
+    by_turns,
+    median_ratio,
+    parser,
+    put_out,
+    refuse,
+    tell,
+    times,
+    versions,
+)
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
@@ -34,8 +50,10 @@ from pipelines.pacs import DicomServer, DicomWebServer, PacsServer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.dicom.orthanc import Orthanc
 
-FILMS_N = 300
-ROUNDS = 3
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOVESCU = "/usr/bin/movescu"
 TUNED = {"TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "1048576"}
 """DCMTK's own variables: without them its sockets wait for each other, 60 ms an instance on loopback."""
 AGAINST_DCMTK = 0.95
@@ -109,7 +127,7 @@ def dcmtk(orthanc: Orthanc, folder: Path, films_n: int, tuning: Mapping[str, str
     time.sleep(0.5)
     try:
         words = [
-            "/usr/bin/movescu",
+            MOVESCU,
             "-S",
             "-pdu",
             "131072",
@@ -139,36 +157,12 @@ def dcmtk(orthanc: Orthanc, folder: Path, films_n: int, tuning: Mapping[str, str
     return films_n / seconds
 
 
-def main() -> int:
-    """Fill an Orthanc, measure the doors in turn, print the table."""
-    films_n = int(sys.argv[1]) if len(sys.argv) > 1 else FILMS_N
-    with tempfile.TemporaryDirectory() as place:
-        orthanc = Orthanc(Path(place) / "orthanc")
-        orthanc.start()
-        try:
-            rates = measured(orthanc, Path(place), films_n)
-        finally:
-            orthanc.stop()
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    peer = max(rate for name, rate in medians.items() if name.startswith("DCMTK"))
-    print(f"{films_n} films, rounds in turn, median; x: times the faster DCMTK\n")
-    print(f"{'door':<28}{'instances/s':>12}{'x':>9}")
-    for name, rate in medians.items():
-        print(f"{name:<28}{rate:>12.1f}{rate / peer:>9.2f}")
-    goals = {
-        f"C-MOVE at least {AGAINST_DCMTK} x DCMTK": medians["pull by C-MOVE"] >= AGAINST_DCMTK * peer,
-        f"WADO-RS at least {WADO_PER_SECOND:g} instances/s": medians["pull by WADO-RS"] >= WADO_PER_SECOND,
-    }
-    for goal, is_reached in goals.items():
-        print(f"{'reached' if is_reached else 'MISSED'}: {goal}")
-    return 0 if all(goals.values()) else 1
-
-
-def measured(orthanc: Orthanc, place: Path, films_n: int) -> dict[str, list[float]]:
+def measured(orthanc: Orthanc, place: Path, films_n: int, rounds: int) -> dict[str, list[float]]:
     """Return each door's rates, measured in turn so that a busy moment falls on all of them."""
     noise = np.random.default_rng(7).integers(0, 256, (1024, 1024), dtype=np.uint8)
     base = cv2.GaussianBlur(noise, (0, 0), 2)
     for number in range(films_n):
+        tell(f"filling the server: {number} of {films_n}")
         orthanc.add(film(number, base))
     dicom = DicomServer(
         kind="dicom",
@@ -179,18 +173,62 @@ def measured(orthanc: Orthanc, place: Path, films_n: int) -> dict[str, list[floa
         our_port=orthanc.move_to,
     )
     web = DicomWebServer(kind="dicomweb", url=orthanc.web)
-    doors: dict[str, Callable[[], float]] = {
-        "DCMTK, as it comes": lambda: dcmtk(orthanc, place / "dcmtk", films_n, {}),
-        "DCMTK, tuned": lambda: dcmtk(orthanc, place / "dcmtk", films_n, TUNED),
-        "pull by C-MOVE": lambda: ours(dicom, place / "move", films_n),
-        "pull by C-GET": lambda: ours(dicom.model_copy(update={"retrieve": "get"}), place / "get", films_n),
-        "pull by WADO-RS": lambda: ours(web, place / "web", films_n),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in doors}
-    for _ in range(ROUNDS if films_n <= FILMS_N else 1):
-        for name, measure in doors.items():
-            rates[name].append(measure())
-    return rates
+    by_get = dicom.model_copy(update={"retrieve": "get"})
+    return by_turns(
+        {
+            "movescu, as it comes": lambda: dcmtk(orthanc, place / "dcmtk", films_n, {}),
+            "movescu, tuned": lambda: dcmtk(orthanc, place / "dcmtk", films_n, TUNED),
+            "C-MOVE": lambda: ours(dicom, place / "move", films_n),
+            "C-GET": lambda: ours(by_get, place / "get", films_n),
+            "WADO-RS": lambda: ours(web, place / "web", films_n),
+        },
+        rounds,
+    )
+
+
+def raced(films_n: int, rounds: int) -> list[Figure]:
+    """Fill an Orthanc and measure its doors by turns; a figure for each of ours."""
+    with tempfile.TemporaryDirectory() as place:
+        orthanc = Orthanc(Path(place) / "orthanc")
+        orthanc.start()
+        try:
+            rates = measured(orthanc, Path(place), films_n, rounds)
+        finally:
+            orthanc.stop()
+    rate = {name: statistics.median(values) for name, values in rates.items()}
+    peer = max((name for name in rate if name.startswith("movescu")), key=rate.__getitem__)
+    goals = {"C-MOVE": times(AGAINST_DCMTK), "WADO-RS": at_least(WADO_PER_SECOND)}
+    known = {**versions("pynetdicom"), "DCMTK": dcmtk_version()}
+    return [
+        Figure(
+            f"pull {films_n} films by {door}",
+            rate[door],
+            "films/s",
+            f"DCMTK's {peer}",
+            rate[peer],
+            median_ratio(rates[door], rates[peer]),
+            goals.get(door),
+            versions=known,
+        )
+        for door in ("C-MOVE", "C-GET", "WADO-RS")
+    ]
+
+
+def dcmtk_version() -> str:
+    """Return what movescu says of itself."""
+    said = subprocess.run([MOVESCU, "--version"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"v(\d[\d.]*)", said)[0]
+
+
+def main() -> int:
+    """Print the table (or JSON); exit 1 when a goal is missed."""
+    asking = parser(__doc__)
+    asking.add_argument("--films", type=int, default=300)
+    asking.add_argument("--rounds", type=int, default=3)
+    asked = asking.parse_args()
+    if not Path(MOVESCU).exists() or not shutil.which("Orthanc"):
+        refuse("Debian's orthanc, orthanc-dicomweb and dcmtk are needed here; apt-get install them")
+    return put_out(raced(asked.films, asked.rounds), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ the other lung, which are no longer linear in what a pixel shows.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from figures import Figure, at_most, parser, put_out, tell, times, versions
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
@@ -199,39 +199,60 @@ def _unet() -> nn.Module:
     return SmallUNet()
 
 
-def main() -> int:
-    """Measure and print; 1 when phantoms turn out to be too easy, or impossible."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--n", type=int, default=320)
-    parser.add_argument("--unet-seconds", type=float, default=90)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
-    train, test = drawn(chosen.n, chosen.seed)
+def measured(n: int, unet_seconds: float, seed: int) -> list[Figure]:
+    """Return Dice, with its goal, and pixel AUC of each method."""
+    tell("drawing films")
+    train, test = drawn(n, seed)
+    tell("fitting thresholds and linear models")
     best_band = max(
         zip(bands(train.images), bands(test.images), strict=True),
         key=lambda pair: judged((pair[0], train.masks), (pair[0], train.masks))[0],
     )
     threshold = judged((best_band[0], train.masks), (best_band[1], test.masks))
-    model = linear(train, test, chosen.seed)
-    more = linear(train, test, chosen.seed, extended=True)
-    unet = small_unet(train, test, chosen.unet_seconds, chosen.seed)
-    results = {
-        "thresholds": {"dice": threshold[0], "pixel_auc": threshold[1]},
-        "linear model": {"dice": model[0], "pixel_auc": model[1]},
-        "with squares and mirror": {"dice": more[0], "pixel_auc": more[1]},
-        f"small U-Net, {chosen.unet_seconds:g} s": {"dice": unet[0], "pixel_auc": unet[1], "steps": unet[2]},
-    }
+    model = linear(train, test, seed)
+    more = linear(train, test, seed, extended=True)
+    tell(f"training a small U-Net for {unet_seconds:g} s")
+    dice, area, steps = small_unet(train, test, unet_seconds, seed)
+    tell("")
+    simple = max(threshold[0], model[0])
     positives = int(test.masks.any(axis=(1, 2)).sum())
-    if chosen.json:
-        print(json.dumps({"n": chosen.n, "test_positives": positives, "methods": results}))
-    else:
-        print(
-            f"{len(train.images)} films to train on, {len(test.images)} to test on, {positives} of them positive"
-        )
-        for name, one in results.items():
-            print(f"{name:24} positives-only Dice {one['dice']:.3f}   pixel AUC {one['pixel_auc']:.3f}")
-    return int(not (max(threshold[0], model[0]) < GOAL and unet[0] > max(threshold[0], model[0])))
+    small = f"small U-Net, {unet_seconds:g} s, {steps} steps"
+    reached = {"thresholds": threshold, "linear model": model, "with squares and mirror": more}
+    scikit, torch = versions("scikit-learn"), versions("torch")
+    unet = partial(Figure, f"phantoms: {small}, Dice", dice, "", versions=torch)
+    return [
+        *(
+            Figure(
+                f"phantoms: {name}, Dice over {positives} positives",
+                found[0],
+                "",
+                goal=None if found is more else at_most(GOAL),
+                versions=scikit,
+            )
+            for name, found in reached.items()
+        ),
+        unet(
+            peer="the better of thresholds and linear model",
+            theirs=simple,
+            ratio=dice / simple,
+            goal=times(1.0),
+        ),
+        *(
+            Figure(f"phantoms: {name}, pixel AUC", found[1], "", versions=scikit)
+            for name, found in reached.items()
+        ),
+        Figure(f"phantoms: {small}, pixel AUC", area, "", versions=torch),
+    ]
+
+
+def main() -> int:
+    """Measure and print; 1 when phantoms turn out to be too easy, or impossible."""
+    asking = parser(__doc__)
+    asking.add_argument("--n", type=int, default=320)
+    asking.add_argument("--unet-seconds", type=float, default=90)
+    asking.add_argument("--seed", type=int, default=1)
+    asked = asking.parse_args()
+    return put_out(measured(asked.n, asked.unet_seconds, asked.seed), as_json=asked.json)
 
 
 if __name__ == "__main__":

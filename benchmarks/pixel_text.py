@@ -1,6 +1,6 @@
 """How much of the text on films is found, what is lost with it, and what a film without any costs.
 
-    .venv/bin/python benchmarks/pixel_text.py [--n 520] [--seed 4711] [--workers 2] [--json]
+    python benchmarks/pixel_text.py [--n 520] [--seed 4711] [--workers 2] [--breakdown] [--json]
 
 Draws N phantom films, 380 of siim's kind (1,024², through JPEG) for 140 of tmc's, judges each as it is, burns text
 into it and judges it again: about two seconds of a core for each film. A film counts as blanked when all of its lines
@@ -11,17 +11,17 @@ on films and texts of other seeds. Exit 1 when a goal is missed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from figures import Figure, at_least, at_most, parser, put_out, refuse, versions
 
 from pipelines.cli.progress import bar
 from pipelines.dicom.pixel_text import Verdict, judge
@@ -34,7 +34,6 @@ from pipelines.phantoms.identities import Identity, draw_identity
 from pipelines.phantoms.streams import after_jpeg
 from pipelines.records import Rejection
 
-GOALS = {"blanked": 0.94, "released": 0.0, "clean_touched": 0.01, "markers_kept": 0.99, "clean_cpu_s": 0.1}
 TMC_SHARE = 140 / 520
 SIZES, CONTRASTS = (0, 12, 18, 28, 99), (0, 0.35, 0.6, 1.01)
 Box = tuple[int, int, int, int]
@@ -56,24 +55,30 @@ class Result:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=520)
-    parser.add_argument("--seed", type=int, default=4711)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    tmc_n = round(arguments.n * TMC_SHARE)
-    cases = [*draw_cases("siim", arguments.n - tmc_n, seed=arguments.seed),
-             *draw_cases("tmc", tmc_n, seed=arguments.seed + 1)]  # fmt: skip
+    asking = parser(__doc__)
+    asking.add_argument("--n", type=int, default=520)
+    asking.add_argument("--seed", type=int, default=4711)
+    asking.add_argument("--workers", type=int, default=2)
+    asking.add_argument("--breakdown", action="store_true", help="by size, contrast and kind of type, too")
+    asked = asking.parse_args()
+    tmc_n = round(asked.n * TMC_SHARE)
+    cases = [
+        *draw_cases("siim", asked.n - tmc_n, seed=asked.seed),
+        *draw_cases("tmc", tmc_n, seed=asked.seed + 1),
+    ]
     with bar() as progress:
-        outcomes = list(LocalEngine(arguments.workers, progress=progress).map(measured, cases, label="films"))
+        outcomes = list(LocalEngine(asked.workers, progress=progress).map(measured, cases, label="films"))
     results = [one for one in outcomes if not isinstance(one, Rejection)]
-    summary = summed(results, failed=len(cases) - len(results))
-    if arguments.json:
-        print(json.dumps(summary))
-    else:
-        show(results, summary)
-    return 1 if summary["missed"] else 0
+    if len(results) < len(cases):
+        refuse(f"{len(cases) - len(results)} of {len(cases)} films could not be judged")
+    found = summed(results)
+    if asked.breakdown:
+        found += broken_down(results)
+        for one in results:
+            if one.outcome != "blanked" or one.clean != "clean" or one.marker_kept is False:
+                text = f"with text {one.outcome}, without {one.clean}, marker kept: {one.marker_kept}"
+                print(f"{one.name}: {text}", file=sys.stderr)
+    return put_out(found, as_json=asked.json)
 
 
 def measured(case: Case) -> Result:
@@ -178,35 +183,48 @@ def overlap(one: Box, other: Box) -> bool:
     )
 
 
-def summed(results: list[Result], *, failed: int) -> dict[str, object]:
-    """Return shares beside the goals."""
+def summed(results: list[Result]) -> list[Figure]:
+    """Return what was reached, beside the goals."""
+    n, known = len(results), versions("rapidocr-onnxruntime")
     markers = [one.marker_kept for one in results if one.marker_kept is not None]
-    reached = {
-        "blanked": float(np.mean([one.outcome == "blanked" for one in results])),
-        "released": float(np.mean([one.outcome == "released" for one in results])),
-        "clean_touched": float(np.mean([one.clean != "clean" for one in results])),
-        "markers_kept": float(np.mean(markers)),
-        "clean_cpu_s": float(np.mean([one.clean_cpu_s for one in results])),
-    }
-    at_least = ("blanked", "markers_kept")
-    missed = [
-        name
-        for name, goal in GOALS.items()
-        if (reached[name] < goal if name in at_least else reached[name] > goal)
+    share, cost = (partial(Figure, unit=unit, versions=known) for unit in ("%", "s a film"))
+    return [
+        share(
+            f"of films with text: blanked, n = {n}",
+            100 * mean(one.outcome == "blanked" for one in results),
+            goal=at_least(94),
+        ),
+        share(
+            "of films with text: neither blanked nor held",
+            100 * mean(one.outcome == "released" for one in results),
+            goal=at_most(0),
+        ),
+        share(
+            "of films without text: touched",
+            100 * mean(one.clean != "clean" for one in results),
+            goal=at_most(1),
+        ),
+        share(f"of side markers: kept, n = {len(markers)}", 100 * mean(markers), goal=at_least(99)),
+        cost(
+            "judge a film without text, processor",
+            mean(one.clean_cpu_s for one in results),
+            goal=at_most(0.1),
+        ),
+        cost("judge a film with text, processor", mean(one.cpu_s for one in results)),
     ]
-    if failed:
-        missed.append("every film is measured")
-    cpu_s = float(np.mean([one.cpu_s for one in results]))
-    return {"n": len(results), **reached, "text_cpu_s": cpu_s, "goals": GOALS, "missed": missed}
 
 
-def show(results: list[Result], summary: dict[str, object]) -> None:
-    """Print the tables by size and contrast and by kind of type, then the shares."""
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of at least one value."""
+    return float(np.mean([*values]))
+
+
+def broken_down(results: list[Result]) -> list[Figure]:
+    """Return the share of films blanked, by size and contrast and by kind of type."""
+    found = []
     for (low, high), (faint, strong) in product(pairwise(SIZES), pairwise(CONTRASTS)):
-        show_row(
-            f"{low:>2}-{high} px, contrast {faint:.2f}-{strong:.2f}",
-            [one for one in results if low <= one.height_px < high and faint <= one.text.contrast < strong],
-        )
+        here = [one for one in results if low <= one.height_px < high and faint <= one.text.contrast < strong]
+        found += outcomes_of(f"{low} to {high} px, contrast {faint:.2f} to {strong:.2f}", here)
     kinds: dict[str, Callable[[BurnedText], object]] = {
         "font": lambda text: text.font,
         "rotation": lambda text: text.rotation,
@@ -215,20 +233,18 @@ def show(results: list[Result], summary: dict[str, object]) -> None:
     }
     for kind, value_of in kinds.items():
         for value in sorted({str(value_of(one.text)) for one in results}):
-            show_row(f"{kind} {value}", [one for one in results if str(value_of(one.text)) == value])
-    for one in results:
-        if one.outcome != "blanked" or one.clean != "clean" or one.marker_kept is False:
-            print(f"{one.name}: with text {one.outcome}, without {one.clean}, marker kept: {one.marker_kept}")
-    for name, goal in GOALS.items():
-        print(f"{name:>16} {summary[name]:.4f}  goal {goal}")
-    print(f"{'text_cpu_s':>16} {summary['text_cpu_s']:.3f}")
-    print("missed: " + (", ".join(map(str, summary["missed"])) if summary["missed"] else "nothing"))  # type: ignore[call-overload]
+            found += outcomes_of(
+                f"{kind} {value}", [one for one in results if str(value_of(one.text)) == value]
+            )
+    return found
 
 
-def show_row(label: str, here: list[Result]) -> None:
-    """Print how many of these films were blanked, held and released."""
-    n = {name: sum(one.outcome == name for one in here) for name in ("blanked", "held", "released")}
-    print(f"{label:<32} {len(here):>4} films" + "".join(f"{n[name]:>6} {name}" for name in n))
+def outcomes_of(label: str, here: list[Result]) -> list[Figure]:
+    """Return how many of these films were blanked, held and released."""
+    counted = {name: sum(one.outcome == name for one in here) for name in ("blanked", "held", "released")}
+    return [
+        Figure(f"{label}: {name} of {len(here)}", float(n), "films") for name, n in counted.items() if here
+    ]
 
 
 if __name__ == "__main__":

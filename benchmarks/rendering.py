@@ -10,12 +10,10 @@ cache; a ratio is the median over the rounds of the peer's seconds by ours. Exit
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
-import time
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pydicom
+from figures import Figure, by_turns, median_ratio, parser, put_out, refuse, seconds, times, versions
 from upath import UPath
 
 from pipelines.dicom.rendering import render
@@ -66,71 +65,52 @@ def decoded_by_pydicom(contents: list[bytes]) -> list[np.ndarray[Any, Any]]:
     ]
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Time one call."""
-    begun = time.perf_counter()
-    function()
-    return time.perf_counter() - begun
-
-
-def race(kind: str, folder: Path, n: int, rounds: int) -> list[dict[str, Any]]:
+def race(kind: str, folder: Path, n: int, rounds: int) -> list[Figure]:
     """Race one kind of films against both peers."""
     contents, images = films_of(kind, folder, n)
     shards = ShardSet(UPath(folder / "shards"), "images")
     refs = shards.append(images)
     if not np.array_equal(shards.batch(refs), np.stack(images)):
-        sys.exit("what is read is not what was written: no ratio means anything")
-    peers: dict[str, Callable[[], object]] = {
+        refuse("what is read is not what was written")
+    runners: dict[str, Callable[[], object]] = {
+        # a fresh set each time: opening and mapping the shard counts
+        "ours": lambda: ShardSet(UPath(folder / "shards"), "images").batch(refs),
         "our decoding and rendering": lambda: [render(content, SIZE_PX) for content in contents],
         "pydicom and cv2.resize": lambda: decoded_by_pydicom(contents),
     }
-    ours, theirs = [], {name: [] for name in peers}
-    for _ in range(rounds):
-        # a fresh set each time: opening and mapping the shard counts
-        ours.append(seconds(lambda: ShardSet(UPath(folder / "shards"), "images").batch(refs)))
-        for name, peer in peers.items():
-            theirs[name].append(seconds(peer))
-    rows = []
-    for name, taken in theirs.items():
-        ratio = statistics.median(peer / own for peer, own in zip(taken, ours, strict=True))
-        rows.append(
-            {
-                "what": f"batch of {len(contents)} {kind} films at {SIZE_PX}²",
-                "peer": name,
-                "ours_ms": 1e3 * statistics.median(ours),
-                "peer_ms": 1e3 * statistics.median(taken),
-                "ratio": ratio,
-                "goal": GOAL,
-                "met": ratio >= GOAL,
-            }
+    taken = by_turns({name: partial(milliseconds, run) for name, run in runners.items()}, rounds)
+    return [
+        Figure(
+            f"read a batch of {len(contents)} {kind} films at {SIZE_PX}² from shards",
+            statistics.median(taken["ours"]),
+            "ms",
+            peer,
+            statistics.median(taken[peer]),
+            median_ratio(taken[peer], taken["ours"]),
+            times(GOAL),
+            versions=versions("pydicom", "opencv-python-headless"),
         )
-    return rows
+        for peer in runners
+        if peer != "ours"
+    ]
+
+
+def milliseconds(run: Callable[[], object]) -> float:
+    """Time one call."""
+    return 1e3 * seconds(run)
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--films", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asking = parser(__doc__)
+    asking.add_argument("--films", type=int, default=48)
+    asking.add_argument("--rounds", type=int, default=5)
+    asked = asking.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            row for kind in ("siim", "tmc") for row in race(kind, Path(folder), asked.films, asked.rounds)
+        found = [
+            one for kind in ("siim", "tmc") for one in race(kind, Path(folder), asked.films, asked.rounds)
         ]
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| what | peer | ours, ms | peer, ms | times as fast | goal | met |")
-        print("|---|---|---:|---:|---:|---:|---|")
-        for row in rows:
-            print(
-                f"| {row['what']} | {row['peer']} | {row['ours_ms']:.1f} | {row['peer_ms']:.0f} "
-                f"| {row['ratio']:.0f} | {row['goal']:.0f} | {'yes' if row['met'] else 'no'} |"
-            )
-    return 0 if all(row["met"] for row in rows) else 1
+    return put_out(found, as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,17 @@ pycocotools for nothing the layout that it wants.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from figures import Figure, by_turns, median_ratio, parser, put_out, refuse, seconds, times, versions
 from pycocotools import mask as coco
 
 from pipelines.labels.run_lengths import (
@@ -120,14 +119,14 @@ def races(size: str, mask: Mask) -> list[Race]:
     packed = coco.encode(columns)
     counts = packed["counts"].decode()
     if text != loop_encode(mask) or counts != runs_to_coco(*runs_of(mask)):
-        sys.exit("the codecs disagree about this mask: no ratio means anything")
+        refuse("the codecs disagree about this mask")
     if not (
         np.array_equal(decode_siim(text), mask)
         and np.array_equal(slices_decode(text) > 0, mask)
         and np.array_equal(loop_decode(text), mask.ravel(order="F"))
     ):
-        sys.exit("the codecs disagree about this text: no ratio means anything")
-    c, loop, competition = "pycocotools (C)", "Python, by pixel", "competition"
+        refuse("the codecs disagree about this text")
+    c, loop, competition = "pycocotools (C)", "Python, by pixel", "the competition's functions"
     encode, decode = partial(encode_siim, mask), partial(decode_siim, text)
 
     def c_encode() -> object:
@@ -150,67 +149,45 @@ def races(size: str, mask: Mask) -> list[Race]:
             lambda: decode_siim(encode_siim(mask)),
             lambda: slices_decode(loop_encode(mask)),
         ),
-        Race(f"decode SIIM, {size}", f"{competition}, by run", None, decode, partial(slices_decode, text)),
+        Race(f"decode SIIM, {size}", f"{competition}, by runs", None, decode, partial(slices_decode, text)),
     ]
 
 
-def seconds(function: Callable[[], object], calls: int = 5) -> float:
-    """Time a few calls and keep the quickest: processor seconds, for waiting behind other programs is no work."""
-    best = float("inf")
-    for _ in range(calls):
-        begun = time.process_time()
-        function()
-        best = min(best, time.process_time() - begun)
-    return best
+def microseconds(function: Callable[[], object], calls: int = 5) -> float:
+    """Time a few calls and keep the quickest: the processor's time, for waiting behind other programs is no work."""
+    return 1e6 * min(seconds(function, time.process_time) for _ in range(calls))
 
 
-def run(rounds: int) -> list[dict[str, Any]]:
-    """Run every race `rounds` times, by turns, and return a row for each."""
-    todo = [race for size, px in (("0.8 %", 9.5), ("15 %", 220.0)) for race in races(size, crescent(px))]
-    times: list[list[tuple[float, float]]] = [[] for _ in todo]
-    for _ in range(rounds):
-        for race, taken in zip(todo, times, strict=True):
-            taken.append((seconds(race.ours), seconds(race.theirs)))
-    rows = []
-    for race, taken in zip(todo, times, strict=True):
-        ratio = statistics.median(theirs / ours for ours, theirs in taken)
-        rows.append(
-            {
-                "what": race.name,
-                "peer": race.peer,
-                "ours_us": 1e6 * statistics.median(ours for ours, _ in taken),
-                "peer_us": 1e6 * statistics.median(theirs for _, theirs in taken),
-                "ratio": ratio,
-                "goal": race.goal,
-                "met": race.goal is None or ratio >= race.goal,
-            }
-        )
-    return rows
+def run(rounds: int) -> list[Figure]:
+    """Run every race `rounds` times, by turns; a figure for each."""
+    found = []
+    for size, px in (("0.8 %", 9.5), ("15 %", 220.0)):
+        for race in races(size, crescent(px)):
+            taken = by_turns(
+                {"ours": partial(microseconds, race.ours), "peer": partial(microseconds, race.theirs)}, rounds
+            )
+            found.append(
+                Figure(
+                    f"run lengths: {race.name}",
+                    statistics.median(taken["ours"]),
+                    "µs",
+                    race.peer,
+                    statistics.median(taken["peer"]),
+                    median_ratio(taken["peer"], taken["ours"]),
+                    None if race.goal is None else times(race.goal),
+                    versions=versions("numpy", *(["pycocotools"] if race.peer.startswith("pycoco") else [])),
+                )
+            )
+    return found
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asking = parser(__doc__)
+    asking.add_argument("--rounds", type=int, default=20)
+    asked = asking.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # pycocotools on numpy 2
-    rows = run(asked.rounds)
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| what | peer | ours, µs | peer, µs | times as fast | goal | met |")
-        print("|---|---|---:|---:|---:|---:|---|")
-        for row in rows:
-            goal = "-" if row["goal"] is None else f"{row['goal']:.0f}"
-            met = "-" if row["goal"] is None else "yes" if row["met"] else "no"
-            print(
-                f"| {row['what']} | {row['peer']} | {row['ours_us']:.0f} | {row['peer_us']:.0f} "
-                f"| {row['ratio']:.1f} | {goal} | {met} |"
-            )
-    return 0 if all(row["met"] for row in rows) else 1
+    return put_out(run(asked.rounds), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ Exit 1 when a goal is missed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from albumentations.pytorch import ToTensorV2
+from figures import Figure, by_turns, median_ratio, parser, put_out, times, versions
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
@@ -155,12 +156,12 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(steps: Iterator[Any], n: int) -> float:
+def images_a_second(steps: Iterator[Any], n: int, batch: int) -> float:
     """Time n steps."""
     begun = time.perf_counter()
     for _ in range(n):
         next(steps)
-    return (time.perf_counter() - begun) / n
+    return n * batch / (time.perf_counter() - begun)
 
 
 def forever(batch: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
@@ -183,11 +184,10 @@ def matrix_rate(device: str) -> float:
     return 20 * side**3 / (time.perf_counter() - begun)
 
 
-def race(size: int, batch: int, rounds: int, steps: int, device: str) -> list[dict[str, Any]]:
-    """Run everything by turns; rows of the table."""
+def race(size: int, batch: int, rounds: int, steps: int, device: str) -> list[Figure]:
+    """Run everything by turns; the figures."""
     recipe = paper()[1]
     goals = CPU_GOALS if device == "cpu" else GPU_GOALS
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         training_set = TrainingSet.load(write_films(Path(name), size))
         workers = recipe.workers
@@ -199,75 +199,74 @@ def race(size: int, batch: int, rounds: int, steps: int, device: str) -> list[di
             )
         if device == "cuda":
             held = next(iter(our_loader(training_set, batch, 0, device)))
-            runners["from memory"] = our_steps(forever([part.to(device) for part in held]), settings, device)
-        taken: dict[str, list[float]] = {runner: [] for runner in runners}
-        for n in range(rounds + 1):
-            for runner, made in runners.items():
-                spent = seconds(made, steps)
-                if n:  # the first round warms up
-                    taken[runner].append(spent)
-        for precision, goal in goals.items():
-            ratios = [theirs / mine for theirs, mine in zip(taken["peer"], taken[precision], strict=True)]
-            rows.append(
-                row(f"train, {precision}, {size} px, batch {batch}", batch, taken[precision], ratios, goal)
-            )
+            runners["memory"] = our_steps(forever([part.to(device) for part in held]), settings, device)
+        rates = by_turns(
+            {name: partial(images_a_second, made, steps, batch) for name, made in runners.items()},
+            rounds,
+            warm_up=1,
+        )
         fastest = list(goals)[-1]
-        if device == "cuda":
-            memory = taken["from memory"]
-            ratios = [fed / mine for fed, mine in zip(memory, taken[fastest], strict=True)]
-            rows.append(
-                row("the whole loop beside a batch in device memory", batch, taken[fastest], ratios, 0.95)
-            )
-            done = 3 * count_gmacs(NetworkConfig(), size) * 1e9 * batch / statistics.median(memory)
-            rows.append(
-                row("share of the bf16 matrix rate", batch, memory, [done / matrix_rate(device)], None)
-            )
         alone = iter(our_loader(training_set, batch, workers, device))
-        seconds(alone, 2)
-        loader_s = seconds(alone, 10)
-        rate = statistics.median(taken[fastest]) / loader_s
-        rows.append(row(f"the loader beside the network in {fastest}", batch, [loader_s], [rate], 1.0))
-    return rows
-
-
-def row(what: str, batch: int, taken: list[float], ratios: list[float], goal: float | None) -> dict[str, Any]:
-    """Make one row of the table."""
-    ratio = statistics.median(ratios)
-    return {
-        "what": what,
-        "ours_images_per_s": batch / statistics.median(taken),
-        "ratio": ratio,
-        "goal": goal,
-        "met": goal is None or ratio >= goal,
-    }
+        images_a_second(alone, 2, batch)
+        loader = images_a_second(alone, 10, batch)
+    rate = {name: statistics.median(one) for name, one in rates.items()}
+    where = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    beside = partial(
+        Figure,
+        unit="images/s",
+        device=where,
+        versions=versions("torch", "segmentation-models-pytorch", "timm"),
+    )
+    found = [
+        beside(
+            f"train, {precision}, {size} px, batch {batch}",
+            rate[precision],
+            peer="smp + timm, fp32 eager",
+            theirs=rate["peer"],
+            ratio=median_ratio(rates[precision], rates["peer"]),
+            goal=times(goal),
+        )
+        for precision, goal in goals.items()
+    ]
+    found.append(
+        beside(
+            f"load, {size} px, batch {batch}",
+            loader,
+            peer=f"the network in {fastest}",
+            theirs=rate[fastest],
+            ratio=loader / rate[fastest],
+            goal=times(1.0),
+        )
+    )
+    if device == "cuda":
+        done = 3 * count_gmacs(NetworkConfig(), size) * 1e9 * rate["memory"]
+        share = done / matrix_rate(device)
+        found += [
+            beside(
+                f"the whole loop in {fastest}",
+                rate[fastest],
+                peer="fed from the device's memory",
+                theirs=rate["memory"],
+                ratio=median_ratio(rates[fastest], rates["memory"]),
+                goal=times(0.95),
+            ),
+            beside("share of the bf16 matrix rate", share, unit="of it"),
+        ]
+    return found
 
 
 def main() -> int:
     """Print the table (or JSON); exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1, help="of each by turns")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asking = parser(__doc__)
+    asking.add_argument("--size", type=int, default=512)
+    asking.add_argument("--batch", type=int, default=8)
+    asking.add_argument("--rounds", type=int, default=3)
+    asking.add_argument("--steps", type=int, default=1, help="of each by turns")
+    asking.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    asked = asking.parse_args()
     warnings.filterwarnings("ignore")
     cv2.setNumThreads(0)
-    rows = race(asked.size, asked.batch, asked.rounds, asked.steps, asked.device)
-    if asked.json:
-        print(json.dumps(rows))
-    else:
-        print("| what | ours, images/s | ratio | goal | met |")
-        print("|---|---:|---:|---:|---|")
-        for one in rows:
-            print(
-                f"| {one['what']} | {one['ours_images_per_s']:.2f} | {one['ratio']:.2f} "
-                f"| {one['goal'] or '—'} | {'yes' if one['met'] else 'no'} |"
-            )
-    return 0 if all(one["met"] for one in rows) else 1
+    return put_out(race(asked.size, asked.batch, asked.rounds, asked.steps, asked.device), as_json=asked.json)
 
 
 if __name__ == "__main__":
