@@ -158,7 +158,7 @@ def failures(measured: Mapping[str, Any]) -> dict[str, str]:
 
 
 def nearest(measured: Mapping[str, Any]) -> list[Figure]:
-    """Choose what the README shows: headlines, every goal missed, and of each benchmark the figure nearest to its goal."""
+    """Choose what the README shows: headlines, every goal missed, of each benchmark the figure nearest to its goal."""
     chosen = []
     for figures in figures_of(measured).values():
         judged = [one for one in figures if one.margin is not None]

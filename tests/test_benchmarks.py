@@ -15,8 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-# how cost grows takes longer than all others together: it has a target of its own
-NO_PART_OF_THE_PLAN = {"figures", "everything", "scaling"}
+# how cost grows, and what a night costs, take longer than all others together
+APART = {"scaling", "nights"}
+NO_PART_OF_THE_PLAN = {"figures", "everything", *APART}
 
 
 @pytest.fixture
