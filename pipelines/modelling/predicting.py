@@ -31,7 +31,7 @@ EVALUATION_PX = 512
 
 BLOCK = 16
 """Radiographs that are predicted or measured together, wherever that is."""
-_BATCH = 2
+_BATCH = 4
 """Of these the network sees so many at once on a CPU, in one thread: as quick as more of them, in less memory."""
 _BATCH_ON_GPU = 8
 
