@@ -42,6 +42,7 @@ from monai.metrics import (
 )
 from upath import UPath
 
+from pipelines.engine import LocalEngine
 from pipelines.labels.run_lengths import mask_of, runs_of
 from pipelines.lake.shards import ShardRef, ShardSet
 from pipelines.modelling.evaluation import evaluate
@@ -163,6 +164,7 @@ def ours(test_set: TestSet) -> dict[str, float]:
         test_set="siim",
         protocol="official",
         with_references=False,
+        engine=LocalEngine(min(4, os.cpu_count() or 1)),
     )
     return {
         row["metric"]: row["value"] for row in rows if row["subgroup"] == "all" and row["metric"] in COMPARED
