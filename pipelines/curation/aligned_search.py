@@ -22,6 +22,7 @@ PROPOSE_CORRELATION = 0.90
 # Band of detail, in pixels of the thumbnail: fine enough to tell films apart, coarse enough that half a pixel
 # beside the nearest placement does not matter.
 _FINE, _COARSE, _MARGIN = 0.6, 1.5, 3
+_SIDE_PX = THUMBNAIL_PX - 2 * _MARGIN
 # Placements that are tried, in pixels of the thumbnail: shifts to 4 % of the frame (1.28 px), crops to 5 % at each
 # edge (1.6 px). Half way between two of them a copy is still alike.
 _SHIFTS_PX = (0.0, 0.65, 1.3)
@@ -31,6 +32,7 @@ _DIRECTIONS_N = 64
 _ROWS_AT_ONCE = 512
 _PAIRS_AT_ONCE = 65_536
 _ROUNDING = 1e-4
+_ADJOINT_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,13 @@ class Proposals:
         Indices (i, j): film i, placed, is like film j. Each unordered pair stands once, in order.
     placements : float64 array of shape (M, 4)
         How film i has to be placed (see `alignment.placed`), in parts of the frame.
+    lengths : float32 array of shape (N, 93)
+        Of each film's detail in each placement, before it is made 1: what a later search among more films needs.
     """
 
     pairs: NDArray[np.int64]
     placements: Placements
+    lengths: Floats
 
 
 def placements_tried() -> Placements:
@@ -72,40 +77,87 @@ def placements_tried() -> Placements:
     return tried
 
 
-def propose(thumbnails: Floats) -> Proposals:
+def propose(
+    thumbnails: Floats, *, new: NDArray[np.int64] | None = None, lengths: Floats | None = None
+) -> Proposals:
     """
     Find all pairs of films that correlate above `PROPOSE_CORRELATION` in one of the placements.
 
     Parameters
     ----------
     thumbnails : float32 array of shape (N, 32, 32)
+    new : int64 array, optional
+        Indices of films: only pairs with one of them are sought. Default: all.
+    lengths : float32 array of shape (N, 93), optional
+        Of an earlier search, right in the rows of the other films; needed where there are others.
 
     Notes
     -----
     No such pair is missed: the product of the projections on the first directions plus that of the lengths
     of what is left is an upper bound of a correlation (Cauchy and Schwarz), and only pairs whose bound
     reaches the threshold are measured in full. 12,047 films take about a minute.
+
+    Films that are not new are not placed again: that film i, placed, is like film j is asked of film i and the
+    detail of film j, taken back through the placement (its adjoint).
     """
     tried = placements_tried()
+    n = len(thumbnails)
+    chosen = np.arange(n) if new is None else new
+    measured = np.zeros((n, len(tried)), np.float32) if lengths is None else lengths.copy()
+    others = np.setdiff1d(np.arange(n), chosen)
     best: dict[tuple[int, int], tuple[float, int, int]] = {}
     as_they_are = _details(thumbnails, IDENTITY)
     directions = _directions(as_they_are)
     bounds = _bounding(as_they_are, directions)
     for at, placement in enumerate(tried):
-        moved = _details(thumbnails, placement)
-        for one, other in _above(_bounding(moved, directions), bounds):
+        raw = _raw_details(thumbnails[chosen], placement)
+        measured[chosen, at] = np.linalg.norm(raw - raw.mean(axis=1, keepdims=True), axis=1)
+        moved = unit_vectors(raw)
+        for one, other in _above(_bounding(moved, directions), bounds, chosen):
             alike = np.einsum("ij,ij->i", moved[one], as_they_are[other])
-            enough = alike >= PROPOSE_CORRELATION
-            for i, j, how in zip(one[enough], other[enough], alike[enough], strict=True):
-                pair = (int(min(i, j)), int(max(i, j)))
-                best[pair] = max(best.get(pair, (-1.0, 0, 0)), (round(float(how), 6), -at, int(i)))
+            _note(best, chosen[one], other, alike, at)
+        if len(others):
+            one, other = _above_adjoint(
+                thumbnails[others], as_they_are[chosen], placement, measured[others, at]
+            )
+            again = _details(thumbnails[others[one]], placement)
+            alike = np.einsum("ij,ij->i", again, as_they_are[chosen[other]])
+            _note(best, others[one], chosen[other], alike, at)
     ordered = sorted(best)
     return Proposals(
         np.array([(best[pair][2], sum(pair) - best[pair][2]) for pair in ordered], dtype=np.int64).reshape(
             -1, 2
         ),
         tried[[-best[pair][1] for pair in ordered]].reshape(-1, 4),
+        measured,
     )
+
+
+def _note(
+    best: dict[tuple[int, int], tuple[float, int, int]],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+    alike: Floats,
+    at: int,
+) -> None:
+    """Keep the best placement of each pair that is alike enough."""
+    enough = alike >= PROPOSE_CORRELATION
+    for i, j, how in zip(one[enough], other[enough], alike[enough], strict=True):
+        pair = (int(min(i, j)), int(max(i, j)))
+        best[pair] = max(best.get(pair, (-1.0, 0, 0)), (round(float(how), 6), -at, int(i)))
+
+
+def _above_adjoint(
+    films: Floats, details: Floats, placement: NDArray[np.float64], lengths: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return indices (film, detail) of pairs that may correlate above the threshold once the film is placed."""
+    squares = details.reshape(-1, _SIDE_PX, _SIDE_PX)
+    rows, columns = _placing(placement)
+    back = [one.T @ squares @ other for one, other in zip(rows, columns, strict=True)]
+    products = films.reshape(len(films), -1) @ (back[0] - back[1]).reshape(len(details), -1).T
+    one, other = np.nonzero(products >= (PROPOSE_CORRELATION - _ADJOINT_ROUNDING) * lengths[:, None])
+    holds_something = lengths[one] > 0
+    return one[holds_something], other[holds_something]
 
 
 def alike_as_they_are(thumbnails: Floats, pairs: NDArray[np.int64]) -> Floats:
@@ -117,17 +169,27 @@ def alike_as_they_are(thumbnails: Floats, pairs: NDArray[np.int64]) -> Floats:
 
 
 def _details(thumbnails: Floats, placement: NDArray[np.float64]) -> Floats:
+    """Place all thumbnails alike and keep their band of detail, as vectors of length 1."""
+    return unit_vectors(_raw_details(thumbnails, placement))
+
+
+def _raw_details(thumbnails: Floats, placement: NDArray[np.float64]) -> Floats:
     """Place all thumbnails alike and keep their band of detail: both are sums over pixels, done as one product."""
+    fine, coarse = (
+        rows @ (thumbnails @ columns.T) for rows, columns in zip(*_placing(placement), strict=True)
+    )
+    return np.asarray((fine - coarse).reshape(len(thumbnails), _SIDE_PX**2), dtype=np.float32)
+
+
+def _placing(placement: NDArray[np.float64]) -> tuple[list[Floats], list[Floats]]:
+    """Return the matrices (26, 32) that place rows and columns and blur them, finely and coarsely."""
     rows, columns = (
         resampling(placement[None, :2], THUMBNAIL_PX)[0],
         resampling(placement[None, 2:], THUMBNAIL_PX)[0],
     )
     inner = slice(_MARGIN, -_MARGIN)
-    fine, coarse = (
-        (blur @ rows)[inner] @ (thumbnails @ (blur @ columns)[inner].T)
-        for blur in (_blurring(_FINE), _blurring(_COARSE))
-    )
-    return unit_vectors(fine - coarse)
+    blurs = [_blurring(_FINE), _blurring(_COARSE)]
+    return [(blur @ rows)[inner] for blur in blurs], [(blur @ columns)[inner] for blur in blurs]
 
 
 @cache
@@ -149,13 +211,16 @@ def _bounding(details: Floats, directions: Floats) -> Floats:
     return np.hstack([projected, np.sqrt(np.maximum(left, 0))])
 
 
-def _above(moved: Floats, bounds: Floats) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _above(
+    moved: Floats, bounds: Floats, chosen: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield indices of pairs whose bound reaches the threshold, a bounded number at a time."""
     for start in range(0, len(moved), _ROWS_AT_ONCE):
         reached = moved[start : start + _ROWS_AT_ONCE] @ bounds.T >= PROPOSE_CORRELATION - _ROUNDING
         one, other = np.nonzero(reached)
         one += start
-        one, other = one[one != other], other[one != other]
+        is_pair = chosen[one] != other
+        one, other = one[is_pair], other[is_pair]
         for first in range(0, len(one), _PAIRS_AT_ONCE):
             chunk = slice(first, first + _PAIRS_AT_ONCE)
             yield one[chunk], other[chunk]

@@ -4,8 +4,7 @@ Here: finding pairs and saying which copy is kept. Not here: who is published (`
 which side of a split (`splits`, `leakage`). Two films of one patient are not duplicates.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 from pipelines.curation.aligned_search import alike_as_they_are, propose
 from pipelines.curation.alignment import IDENTITY, aligned_correlations
 from pipelines.curation.columns import by_radiograph, column, columns
-from pipelines.curation.fingerprints import Fingerprints, fingerprints_of
-from pipelines.curation.hash_search import pairs_within
+from pipelines.curation.fingerprints import Fingerprints, Floats, fingerprints_of
+from pipelines.curation.hash_search import pairs_with
 from pipelines.curation.image_quality import is_frontal_chest
+from pipelines.curation.known_films import KnownFilms
 from pipelines.curation.linking import Linked
 from pipelines.curation.order import canonical_ranks
-from pipelines.curation.pixels import batch_by_batch
+from pipelines.curation.pixels import batch_by_batch, places_of
 from pipelines.engine import Engine, LocalEngine
+from pipelines.lake.remembered import Remembered
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Row
 
@@ -59,6 +60,7 @@ def find_duplicates(
     shards: ShardSet,
     labelled: Collection[str] = (),
     engine: Engine | None = None,
+    remembered: Remembered | None = None,
 ) -> list[Row]:
     """
     Find every pair of copies in a cohort.
@@ -73,6 +75,8 @@ def find_duplicates(
         Radiographs with a reference mask: they are kept before copies without one.
     engine : Engine, optional
         Where images are looked at; default: in this process. Pairs are sought in this process.
+    remembered : Remembered, optional
+        Films that were compared with each other before: only pairs with another one are sought.
 
     Returns
     -------
@@ -90,7 +94,8 @@ def find_duplicates(
         copies.setdefault(digests[key], []).append(key)
     pairs = [(one, other, "exact", 0) for same in copies.values() for one, other in combinations(same, 2)]
     different = _first_rendered(copies.values(), images)
-    for one, other, distance in _near(different, shards, engine or LocalEngine()):
+    known = KnownFilms(remembered or Remembered(), places_of(different))
+    for one, other, distance in _near(different, shards, engine or LocalEngine(), known):
         # Copies of a copy are copies: what holds for the one that was looked at holds for those with its
         # pixels.
         pairs += [
@@ -142,25 +147,32 @@ def _first_rendered(copies: Iterable[list[str]], images: pa.Table) -> pa.Table:
     return images.take(pa.array([row for row in rows if row is not None], type=pa.int64()))
 
 
-def _near(images: pa.Table, shards: ShardSet, engine: Engine) -> list[tuple[str, str, int]]:
-    keys: list[str] = []
-    several: list[Fingerprints] = []
+def _near(
+    images: pa.Table, shards: ShardSet, engine: Engine, known: KnownFilms
+) -> list[tuple[str, str, int]]:
+    keys, new = known.keys, known.new
     for batch_keys, found in batch_by_batch(
-        fingerprints_of, images, shards=shards, engine=engine, label="fingerprints of radiographs"
+        fingerprints_of,
+        images.take(pa.array(new, type=pa.int64())),
+        shards=shards,
+        engine=engine,
+        label="fingerprints of radiographs",
     ):
-        keys += batch_keys
-        several.append(found)
+        known.put(batch_keys, found)
     if len(keys) < 2:  # noqa: PLR2004 - a pair
+        known.put_pairs([])
         return []
-    films = Fingerprints(
-        *(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Fingerprints))
-    )
-    pairs = near_pairs(films)
+    films = known.films()
+    pairs, lengths = near_pairs_with(films, new, lengths=known.lengths())
     chests = _frontal_chests(images, sorted({at for pair in pairs for at in pair}), shards, engine)
+    near = known.pairs() + [
+        (one, other) for one, other in pairs if keys[one] in chests and keys[other] in chests
+    ]
+    known.put_lengths(lengths)
+    known.put_pairs(near)
     return [
         (keys[one], keys[other], int(np.bitwise_count(films.hashes[one] ^ films.hashes[other])))
-        for one, other in pairs
-        if keys[one] in chests and keys[other] in chests
+        for one, other in sorted(near)
     ]
 
 
@@ -186,16 +198,44 @@ def _are_frontal_chests(pixels: NDArray[np.uint8]) -> list[bool]:
 
 def near_pairs(films: Fingerprints) -> list[tuple[int, int]]:
     """Return the pairs (i, j), i < j, of films of which one is a reworked copy of the other, in order."""
-    proposals = propose(films.thumbnails)
+    return near_pairs_with(films)[0]
+
+
+def near_pairs_with(
+    films: Fingerprints, new: Sequence[int] | None = None, *, lengths: Floats | None = None
+) -> tuple[list[tuple[int, int]], Floats]:
+    """
+    Find the films of which one is a reworked copy of the other, among more and more films.
+
+    Parameters
+    ----------
+    films : Fingerprints
+    new : sequence of int, optional
+        Indices of films: only pairs with one of them are sought. Default: all.
+    lengths : float32 array, optional
+        Of the other films, as an earlier search returned them (see `aligned_search.propose`).
+
+    Returns
+    -------
+    pairs : list of (int, int)
+        (i, j), i < j, in order.
+    lengths : float32 array
+        Of all films, for the next search.
+    """
+    chosen = np.arange(len(films.hashes)) if new is None else np.asarray(new, dtype=np.int64)
+    if lengths is not None and not len(chosen):
+        return [], lengths
+    proposals = propose(films.thumbnails, new=chosen, lengths=lengths)
     known = {(min(pair), max(pair)) for pair in proposals.pairs.tolist()}
-    by_hash = pairs_within(films.hashes, HASH_RADIUS if len(films.hashes) <= ALL_PAIRS_N else BANDED_RADIUS)
+    radius = HASH_RADIUS if len(films.hashes) <= ALL_PAIRS_N else BANDED_RADIUS
+    by_hash = pairs_with(films.hashes, chosen, radius)
     by_hash = by_hash[alike_as_they_are(films.thumbnails, by_hash) >= HASHED_CORRELATION]
     more = np.array([pair for pair in by_hash.tolist() if tuple(pair) not in known], dtype=np.int64)
     pairs = np.concatenate([proposals.pairs, more.reshape(-1, 2)])
     starts = np.concatenate([proposals.placements, np.tile(IDENTITY, (len(more), 1))])
     alike = aligned_correlations(films.detailed, pairs, starts)
     confirmed = pairs[alike >= CONFIRM_CORRELATION]
-    return sorted((min(pair), max(pair)) for pair in confirmed.tolist())
+    return sorted((min(pair), max(pair)) for pair in confirmed.tolist()), proposals.lengths
 
 
 def _rows(

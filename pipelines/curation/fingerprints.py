@@ -83,7 +83,7 @@ def inside(films: NDArray[np.floating], margin: int) -> NDArray[np.floating]:
 
 def unit_vectors(films: NDArray[np.floating]) -> Floats:
     """Flatten films (N, …) to vectors of mean 0 and length 1; what holds nothing becomes 0."""
-    flat = films.reshape(len(films), -1).astype(np.float32)
+    flat = films.reshape(len(films), int(np.prod(films.shape[1:]))).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     # under a hundredth of a grey level a pixel there is only rounding

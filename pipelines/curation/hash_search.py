@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _BITS = 64
 # With bands narrower than this so many hashes share one that comparing all of them is as quick.
 _NARROWEST_BAND = 12
+_FEW = 0.1
 
 
 def pairs_within(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
@@ -47,6 +48,26 @@ def pairs_within(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
         )
         found = connection.execute(f"{pairs} ORDER BY first, second").fetchnumpy()
     return np.column_stack([found["first"], found["second"]]).astype(np.int64)
+
+
+def pairs_with(hashes: NDArray[np.uint64], new: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
+    """
+    Find the pairs of `pairs_within` that hold one of the films `new` (indices).
+
+    Few new ones are compared with all, one after the other; many are found among all pairs.
+    """
+    is_new = np.zeros(len(hashes), dtype=bool)
+    is_new[new] = True
+    if len(new) > len(hashes) * _FEW:
+        pairs = pairs_within(hashes, radius)
+        return pairs[is_new[pairs].any(axis=1)]
+    found = [
+        (min(one, other), max(one, other))
+        for one in new.tolist()
+        for other in np.nonzero(np.bitwise_count(hashes ^ hashes[one]) <= radius)[0].tolist()
+        if one != other
+    ]
+    return np.array(sorted(set(found)), dtype=np.int64).reshape(-1, 2)
 
 
 def _bands(radius: int) -> list[str]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pipelines.curation.columns import column, columns
 from pipelines.curation.image_faults import Fault, faults_of
-from pipelines.curation.pixels import batch_by_batch
+from pipelines.curation.pixels import batch_by_batch, places_of
 from pipelines.engine import Engine, LocalEngine
+from pipelines.lake.remembered import Remembered
 from pipelines.lake.shards import ShardSet
 from pipelines.records import Reason, Row
 
@@ -45,7 +46,12 @@ _LATERAL_VIEWS = frozenset({"LL", "RL", "LAT", "LATERAL"})
 
 
 def find_faults(
-    instances: pa.Table, images: pa.Table, *, shards: ShardSet, engine: Engine | None = None
+    instances: pa.Table,
+    images: pa.Table,
+    *,
+    shards: ShardSet,
+    engine: Engine | None = None,
+    remembered: Remembered | None = None,
 ) -> list[Row]:
     """
     Look at every rendered radiograph of a cohort.
@@ -58,6 +64,8 @@ def find_faults(
         Where the rendered images lie: uint8 (S, S), 128 ≤ S ≤ 512, 0 black, 255 white.
     engine : Engine, optional
         Where they are looked at; default: in this process.
+    remembered : Remembered, optional
+        What was seen on images before: those are not looked at again.
 
     Returns
     -------
@@ -82,13 +90,31 @@ def find_faults(
             "severity": SEVERITIES[fault.rule],
             "detail": fault.detail,
         }
-        for keys, found in batch_by_batch(
-            faults_of, images, shards=shards, engine=engine or LocalEngine(), label="looking at radiographs"
-        )
-        for key, faults in zip(keys, found, strict=True)
+        for key, faults in _seen(images, shards, engine or LocalEngine(), remembered or Remembered()).items()
         if key in cohorts
         for fault in against_header(faults, headers[key])
     ]
+
+
+def _seen(
+    images: pa.Table, shards: ShardSet, engine: Engine, remembered: Remembered
+) -> dict[str, list[Fault]]:
+    """Return what shows on each image, in the order of `images`."""
+    names = places_of(images)
+    new = [at for at, name in enumerate(names.values()) if remembered.get(name) is None]
+    for keys, found in batch_by_batch(
+        faults_of,
+        images.take(pa.array(new, type=pa.int64())),
+        shards=shards,
+        engine=engine,
+        label="looking at radiographs",
+    ):
+        for key, faults in zip(keys, found, strict=True):
+            remembered.put(names[key], json.dumps([(fault.rule, fault.detail) for fault in faults]).encode())
+    return {
+        key: [Fault(rule, detail) for rule, detail in json.loads(remembered.get(name) or b"[]")]
+        for key, name in names.items()
+    }
 
 
 def is_frontal_chest(image: NDArray[np.uint8]) -> tuple[bool, str]:

@@ -58,6 +58,12 @@ def batch_by_batch(
     return zip((keys[start : start + _BATCH_N] for start in starts), results, strict=True)
 
 
+def places_of(images: pa.Table) -> dict[str, str]:
+    """Return where each radiograph's image lies, in the order of the rows: the same place is the same image."""
+    rows = columns(images, "radiograph_id", "shard", "index")
+    return {key: f"{shard} {index}" for key, shard, index in rows}
+
+
 def _read_and_looked_at(
     function: Callable[[NDArray[np.uint8]], R], shards: ShardSet, refs: Sequence[ShardRef]
 ) -> R:

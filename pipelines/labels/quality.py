@@ -6,6 +6,8 @@ one sets the radiograph aside) is decided in ``curation``.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,13 +16,14 @@ from pipelines.labels.body import body_of
 from pipelines.labels.measurements import components
 from pipelines.labels.resampling import resample
 from pipelines.labels.run_lengths import SIIM_SHAPE, Runs, mask_of
+from pipelines.lake.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from pipelines.lake.shards import ShardSet
+    from pipelines.lake.shards import ShardRef, ShardSet
     from pipelines.records import Row
 
 Severity = Literal["blocking", "warning"]
@@ -72,6 +75,7 @@ def find_label_faults(
     adjudications: pa.Table | None = None,
     images: pa.Table | None = None,
     shards: ShardSet | None = None,
+    remembered: Remembered | None = None,
 ) -> list[Row]:
     """Look for faults in a cohort's labels.
 
@@ -86,6 +90,8 @@ def find_label_faults(
         What readers disagree about: found where nobody has settled it.
     images, shards
         Rendered radiographs; without them no mask is looked for outside the body.
+    remembered
+        What was found of masks on images before: those are not looked at again.
 
     Returns
     -------
@@ -112,10 +118,7 @@ def find_label_faults(
         found |= _of_readers(unsettled.get(radiograph_id))
         found |= _of_area(row["area_percent"], bounds)
         if row["area_px"]:
-            runs = Runs(np.array(row["run_starts"], np.int64), np.array(row["run_lengths"], np.int64))
-            found |= _of_midline(runs)
-            if shards is not None and radiograph_id in places:
-                found |= _of_body(runs, shards.read(places[radiograph_id]))
+            found |= _of_place(row, places.get(radiograph_id), shards, remembered or Remembered())
         findings += [
             {
                 "radiograph_id": radiograph_id,
@@ -202,6 +205,22 @@ def _of_area(area_percent: float, bounds: tuple[float, float]) -> dict[str, str]
     if area_percent == 0 or low <= area_percent <= high:
         return {}
     return {"area_out_of_range": f"{area_percent:.4f} % of the frame, expected {low:.4f} to {high:.2f} %"}
+
+
+def _of_place(
+    row: Row, place: ShardRef | None, shards: ShardSet | None, remembered: Remembered
+) -> dict[str, str]:
+    """Compare where the mask lies with the frame, and with the body on the image."""
+    name = f"{place} {hashlib.sha256(row['rle'].encode()).hexdigest()}"
+    known = remembered.get(name)
+    if known is None:
+        runs = Runs(np.array(row["run_starts"], np.int64), np.array(row["run_lengths"], np.int64))
+        found = _of_midline(runs)
+        if shards is not None and place is not None:
+            found |= _of_body(runs, shards.read(place))
+        known = json.dumps(found).encode()
+        remembered.put(name, known)
+    return dict(json.loads(known))
 
 
 def _of_midline(runs: Runs) -> dict[str, str]:

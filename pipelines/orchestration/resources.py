@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,12 @@ from pipelines.cohorts import Cohort, located
 from pipelines.engine import Engine, ProgressSink, engine_at
 from pipelines.engine.local import run_here
 from pipelines.lake.files import local_path
+from pipelines.lake.remembered import Remembered
 from pipelines.lake.shards import ShardSet
 from pipelines.lake.tables import Lake
 from pipelines.lineage.stages import Ledger
 from pipelines.lineage.tracking import Tracker
+from pipelines.lineage.versions import run_key
 from pipelines.records import UnusableInputError
 from pipelines.settings import Settings, load_settings
 
@@ -211,6 +213,12 @@ class Work:
     code_version: str
     launch: Launch = run_command
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("pdeseray"))
+
+    def remembered(self, libraries: Iterable[str]) -> Remembered:
+        """Return what this stage found out about single films before, by the same code and libraries."""
+        place = self.house.settings.home_url / "remembered" / f"{self.asset.replace('/', '.')}.parquet"
+        made_by = run_key(inputs={}, code=self.code_version, configuration={}, libraries=libraries)
+        return Remembered(place, made_by)
 
 
 @dg.resource(description="Settings, lake, store, engine and MLflow, as pdeseray.toml and PDESERAY_* say.")

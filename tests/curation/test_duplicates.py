@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -6,9 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from upath import UPath
 
-from pipelines.curation.duplicates import fidelity_ranks, find_duplicates, kept_copies, near_pairs
-from pipelines.curation.fingerprints import fingerprints_of, perceptual_hash, thumbnail
+from pipelines.curation.duplicates import (
+    fidelity_ranks,
+    find_duplicates,
+    kept_copies,
+    near_pairs,
+    near_pairs_with,
+)
+from pipelines.curation.fingerprints import Fingerprints, fingerprints_of, perceptual_hash, thumbnail
+from pipelines.lake.remembered import Remembered
 from pipelines.phantoms.faults import StrayKind
 from pipelines.phantoms.other_films import other_film
 
@@ -106,6 +115,68 @@ def test_films_of_other_parts_are_copies_by_digest_alone(
     images, shards = rendered({f"r{at}": film for at, film in enumerate([*films, films[0]])})
     table = instances([{}] * 5 + [{"pixel_sha256": "a" * 64}, {"pixel_sha256": "a" * 64}])
     assert found_pairs(find_duplicates(table, images, shards=shards)) == {("exact", frozenset({"r5", "r6"}))}
+
+
+def test_more_films_compared_with_those_before_give_the_pairs_of_all_at_once(film: Film) -> None:
+    plain = [film(seed) for seed in range(14)]
+    changed = [
+        recompressed(plain[0]),
+        cropped(plain[1]),
+        rewindowed(plain[2]),
+        resized(plain[9]),
+        cropped(plain[13]),
+    ]
+    films = fingerprints_of(np.stack([*plain, *changed]))
+    whole = near_pairs(films)
+    assert len(whole) == 5
+    order = [
+        14,
+        3,
+        1,
+        17,
+        0,
+        2,
+        15,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        12,
+        13,
+        16,
+        18,
+    ]  # copies before films, and after
+    for first_n in (2, 9, 18):
+        shuffled = Fingerprints(films.hashes[order], films.thumbnails[order], films.detailed[order])
+        start = Fingerprints(
+            *(getattr(shuffled, name)[:first_n] for name in ("hashes", "thumbnails", "detailed"))
+        )
+        pairs, lengths = near_pairs_with(start)
+        grown = np.zeros((len(order), lengths.shape[1]), np.float32)
+        grown[:first_n] = lengths
+        more, _ = near_pairs_with(shuffled, range(first_n, len(order)), lengths=grown)
+        found = {frozenset((order[one], order[other])) for one, other in [*pairs, *more]}
+        assert found == set(map(frozenset, whole))
+        assert len(pairs) + len(more) == len(whole)
+
+
+def test_what_is_remembered_of_films_changes_nothing_in_what_is_found(
+    instances: Tables, rendered: Tables, film: Film, tmp_path: Path
+) -> None:
+    plain = [film(seed) for seed in range(8)]
+    films = [*plain, cropped(plain[0]), recompressed(plain[5]), cropped(plain[6])]
+    table = instances([{}] * len(films))
+    images, shards = rendered({f"r{at}": one for at, one in enumerate(films)})
+    place = UPath(tmp_path / "remembered.parquet")
+    for n in (9, 10, 11, 11, 7):
+        remembered = Remembered(place, "1")
+        again = find_duplicates(table.slice(0, n), images.slice(0, n), shards=shards, remembered=remembered)
+        remembered.keep()
+        assert again == find_duplicates(table.slice(0, n), images.slice(0, n), shards=shards)
 
 
 def test_blank_films_are_not_near_each_other(instances: Tables, rendered: Tables) -> None:

@@ -12,6 +12,8 @@ from pipelines.orchestration.resources import House, Work
 from pipelines.records import UnusableInputError
 
 GROUP = "curation"
+LIBRARIES = ("numpy", "opencv-python-headless")
+"""What decides what is seen on an image."""
 
 
 def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
@@ -27,7 +29,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             # which copy is kept asks which are labelled
             inputs=(*films, f"{name}/masks"),
             modules=("pipelines.curation.duplicates",),
-            libraries=("numpy", "opencv-python-headless"),
+            libraries=LIBRARIES,
             run=partial(_find_duplicates, cohort),
             writes=("duplicates",),
         ),
@@ -37,7 +39,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="Radiographs that are blank, turned, mirrored, inverted, cropped, lateral or no frontal chest.",
             inputs=films,
             modules=("pipelines.curation.image_quality",),
-            libraries=("numpy", "opencv-python-headless"),
+            libraries=LIBRARIES,
             run=partial(_find_faults, cohort),
             writes=("quality_findings",),
         ),
@@ -96,6 +98,7 @@ def _find_duplicates(cohort: Cohort, work: Work) -> Output:
     from pipelines.curation.duplicates import find_duplicates
 
     house, name = work.house, cohort.name
+    remembered = work.remembered(LIBRARIES)
     rows = find_duplicates(
         house.lake.read("instances", parts=[name]),
         house.lake.read("images", parts=[name]),
@@ -104,8 +107,10 @@ def _find_duplicates(cohort: Cohort, work: Work) -> Output:
             str(key) for key in house.lake.read("masks", parts=[name]).column("radiograph_id").to_pylist()
         },
         engine=house.engine,
+        remembered=remembered,
     )
     duplicates = house.lake.write("duplicates", name, rows)
+    remembered.keep()
     return Output(
         tables=(("duplicates", name),),
         metrics={"pairs": duplicates.num_rows},
@@ -118,13 +123,16 @@ def _find_faults(cohort: Cohort, work: Work) -> Output:
 
     house, name = work.house, cohort.name
     part = f"{name}.image_quality"
+    remembered = work.remembered(LIBRARIES)
     rows = find_faults(
         house.lake.read("instances", parts=[name]),
         house.lake.read("images", parts=[name]),
         shards=house.shards("images"),
         engine=house.engine,
+        remembered=remembered,
     )
     findings = house.lake.write("quality_findings", part, rows)
+    remembered.keep()
     return Output(
         tables=(("quality_findings", part),),
         metrics={"findings": findings.num_rows},

@@ -12,6 +12,8 @@ from pipelines.orchestration.assets.pictures import counts, pairs
 from pipelines.orchestration.resources import House, Work
 
 GROUP = "labels"
+LABEL_LIBRARIES = ("numpy", "opencv-python-headless")
+"""What decides what is found of a label on its image."""
 
 
 def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
@@ -47,7 +49,7 @@ def stages(house: House, cohort: Cohort) -> list[Stage[Work]]:
             description="Labels that contradict themselves, the report or the image.",
             inputs=(f"{name}/masks", f"{name}/annotations", f"{name}/deidentified", f"{name}/images"),
             modules=("pipelines.labels.quality",),
-            libraries=("numpy", "opencv-python-headless"),
+            libraries=LABEL_LIBRARIES,
             run=partial(_check, cohort),
             writes=("quality_findings",),
         ),
@@ -140,18 +142,18 @@ def _check(cohort: Cohort, work: Work) -> Output:
     house, name = work.house, cohort.name
     read = house.lake.read
     part = f"{name}.label_quality"
-    findings = house.lake.write(
-        "quality_findings",
-        part,
-        find_label_faults(
-            read("masks", parts=[name]),
-            read("annotations", parts=[name]),
-            read("instances", parts=[name]),
-            adjudications=read("adjudications", parts=[name]),
-            images=read("images", parts=[name]),
-            shards=house.shards("images"),
-        ),
+    remembered = work.remembered(LABEL_LIBRARIES)
+    rows = find_label_faults(
+        read("masks", parts=[name]),
+        read("annotations", parts=[name]),
+        read("instances", parts=[name]),
+        adjudications=read("adjudications", parts=[name]),
+        images=read("images", parts=[name]),
+        shards=house.shards("images"),
+        remembered=remembered,
     )
+    findings = house.lake.write("quality_findings", part, rows)
+    remembered.keep()
     return Output(
         tables=(("quality_findings", part),),
         metrics={"findings": findings.num_rows},
