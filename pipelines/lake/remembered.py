@@ -65,4 +65,5 @@ def _read(place: UPath, version: bytes) -> dict[str, bytes]:
         return {}
     if (table.schema.metadata or {}).get(_VERSION) != version:
         return {}
-    return dict(zip(table.column("name").to_pylist(), table.column("value").to_pylist(), strict=True))
+    rows = zip(table.column("name").to_pylist(), table.column("value").to_pylist(), strict=True)
+    return {str(name): value for name, value in rows if value is not None}

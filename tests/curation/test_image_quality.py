@@ -1,13 +1,24 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from upath import UPath
 
-from pipelines.curation.image_quality import REASONS, SEVERITIES, faults_of, find_faults, is_frontal_chest
+from pipelines.curation import image_quality
+from pipelines.curation.image_quality import (
+    REASONS,
+    SEVERITIES,
+    Fault,
+    faults_of,
+    find_faults,
+    is_frontal_chest,
+)
+from pipelines.lake.remembered import Remembered
 from pipelines.phantoms.faults import StrayKind
 from pipelines.phantoms.other_films import other_film
 from pipelines.records import Row
@@ -158,6 +169,30 @@ def test_findings_are_rows_with_their_severity(
         ("r2", "wrongly_inverted", "warning"),
     ]
     assert set(rows[0]) == {"radiograph_id", "cohort", "rule", "severity", "detail"}
+
+
+def test_an_image_is_looked_at_once(
+    instances: Callable[..., Any],
+    rendered: Callable[..., Any],
+    film: Film,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    images, shards = rendered({"r0": film(1), "r1": film(2)[::-1], "r2": film(3)})
+    looked: list[int] = []
+
+    def counted(pixels: Image) -> list[list[Fault]]:
+        looked.append(len(pixels))
+        return faults_of(pixels)
+
+    monkeypatch.setattr(image_quality, "faults_of", counted)
+    for n in (2, 2, 3):
+        remembered = Remembered(UPath(tmp_path / "seen.parquet"), "1")
+        rows = find_faults(instances([{}] * n), images.slice(0, n), shards=shards, remembered=remembered)
+        remembered.keep()
+        assert [(row["radiograph_id"], row["rule"]) for row in rows] == [("r1", "upside_down")]
+    assert looked == [2, 1]
 
 
 def test_a_faint_chest_is_not_blank(film: Film) -> None:
