@@ -1,12 +1,15 @@
+import sys
+import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from pipelines.engine import LocalEngine
 from pipelines.records import Reason, Rejection, UnusableInputError
 
-from .work import die_at, leak, refuse_odd
+from .work import cannot, die_at, leak, refuse_odd
 
 
 def _double(value: int) -> int:
@@ -68,3 +71,45 @@ def test_items_are_taken_as_results_are_read() -> None:
 def test_no_workers_is_refused_with_the_remedy() -> None:
     with pytest.raises(UnusableInputError, match="set workers to 1 or more"):
         LocalEngine(0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_blocks_come_in_their_order_and_are_taken_as_they_are_read(workers: int) -> None:
+    taken: list[int] = []
+
+    def slowest_first(value: int) -> int:
+        taken.append(value)
+        time.sleep(0.02 if value % 3 == 0 else 0)
+        return 2 * value
+
+    stream = LocalEngine(workers).each(slowest_first, range(60))
+    assert next(stream) == 0
+    assert len(taken) <= 2 * workers + 1
+    assert list(stream) == [2 * n for n in range(1, 60)]
+
+
+def test_blocks_are_worked_on_at_once() -> None:
+    meeting = threading.Barrier(2)
+    assert len(list(LocalEngine(2).each(lambda _: meeting.wait(timeout=30), range(4)))) == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_block_that_cannot_be_done_ends_the_work_with_its_own_words(workers: int) -> None:
+    with pytest.raises(UnusableInputError, match="to do: nothing"):
+        list(LocalEngine(workers).each(cannot, range(9)))
+
+
+def test_progress_of_blocks_is_told_under_a_label_alone() -> None:
+    told: list[tuple[str, int, int]] = []
+    engine = LocalEngine(2, progress=lambda *one: told.append(one))
+    list(engine.each(_double, range(3)))
+    assert told == []
+    list(engine.each(_double, range(2), label="blocks"))
+    assert told == [("blocks", 1, 2), ("blocks", 2, 2)]
+
+
+def test_a_program_gives_its_exit_code_and_leaves_what_it_printed(tmp_path: Path) -> None:
+    words = "import os, sys; print(os.environ['COLOUR']); sys.exit(3)"
+    for _ in range(2):
+        assert LocalEngine(1).run([sys.executable, "-c", words], tmp_path, {"COLOUR": "grey"}) == 3
+    assert (tmp_path / "output.txt").read_text() == "grey\ngrey\n"
