@@ -164,9 +164,19 @@ def _state(
 
 
 def _kept_among(published: set[str], instances: pa.Table, duplicates: pa.Table) -> dict[str, str]:
-    """Choose the kept copies anew among what is published: the table's choice may have been set aside."""
+    """Choose the kept copies anew among what is published: the table's choice may have been set aside.
+
+    So may the film beside which the table lists many with the same pixels: these are joined by their digests.
+    """
     ranks = {key: rank for key, rank in fidelity_ranks(instances).items() if key in published}
-    return kept_copies(columns(duplicates, "radiograph_id", "other_id"), ranks)
+    first: dict[str, str] = {}
+    exact = [
+        (first.setdefault(digest, key), key)
+        for key, digest in columns(instances, "radiograph_id", "pixel_sha256")
+        if key in published
+    ]
+    listed = columns(duplicates, "radiograph_id", "other_id")
+    return kept_copies([*listed, *((one, other) for one, other in exact if one != other)], ranks)
 
 
 def _check_every_radiograph_has_its_file(instances: pa.Table, files: dict[str, Row]) -> None:

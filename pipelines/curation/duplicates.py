@@ -4,8 +4,8 @@ Here: finding pairs and saying which copy is kept. Not here: who is published (`
 which side of a split (`splits`, `leakage`). Two films of one patient are not duplicates.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import combinations
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations, product
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,10 @@ HASHED_CORRELATION = 0.85
 # 12,720 pairs of other phantoms none passes 0.93: films of one patient in one pose come nearest.
 CONFIRM_CORRELATION = 0.95
 
+# Copies of one film are listed each with each up to so many. Of more (blank exposures of one detector have the same
+# pixels by the thousand) each stands beside the first alone: that links them all, and grows as their number does.
+EACH_WITH_EACH_N = 32
+
 # Transfer syntaxes that may have lost detail (PS3.5 section 8.2 and annex A.4); all others keep every pixel.
 _LOSSY_SYNTAXES = frozenset(
     {
@@ -63,7 +67,7 @@ def find_duplicates(
     remembered: Remembered | None = None,
 ) -> list[Row]:
     """
-    Find every pair of copies in a cohort.
+    Find the pairs of copies in a cohort.
 
     Parameters
     ----------
@@ -84,7 +88,8 @@ def find_duplicates(
         Rows of `duplicates`. `exact`: equal digests of the decoded pixels (distance 0); `near`: proposed by
         hash or by the search over placements, and correlating above `CONFIRM_CORRELATION` once aligned
         (distance: bits of 64 in which the hashes differ); frontal chests only. `kept_id` is one for all copies
-        of a film, so it may be neither of a row's two.
+        of a film, so it may be neither of a row's two. Of more than `EACH_WITH_EACH_N` films with the same pixels
+        each is paired with the first alone.
     """
     ranks = canonical_ranks(instances)
     in_order = sorted(ranks, key=ranks.__getitem__)
@@ -92,7 +97,7 @@ def find_duplicates(
     copies: dict[str, list[str]] = {}
     for key in in_order:
         copies.setdefault(digests[key], []).append(key)
-    pairs = [(one, other, "exact", 0) for same in copies.values() for one, other in combinations(same, 2)]
+    pairs = [(one, other, "exact", 0) for same in copies.values() for one, other in _within(same)]
     different = _first_rendered(copies.values(), images)
     known = KnownFilms(remembered or Remembered(), places_of(different))
     for one, other, distance in _near(different, shards, engine or LocalEngine(), known):
@@ -100,8 +105,7 @@ def find_duplicates(
         # pixels.
         pairs += [
             (first, second, "near", distance)
-            for first in copies[digests[one]]
-            for second in copies[digests[other]]
+            for first, second in _between(copies[digests[one]], copies[digests[other]])
         ]
     return _rows(pairs, instances, ranks, labelled)
 
@@ -138,6 +142,23 @@ def kept_copies(pairs: Iterable[tuple[str, str]], ranks: dict[str, int]) -> dict
         for kept in [min(group, key=ranks.__getitem__)]
         for key in group
     }
+
+
+def _within(same: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pair films with the same pixels so that all are linked."""
+    if len(same) <= EACH_WITH_EACH_N:
+        yield from combinations(same, 2)
+    else:
+        yield from ((same[0], other) for other in same[1:])
+
+
+def _between(ones: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pair films with one picture and films with another one, of which it is a copy, so that all are linked."""
+    if max(len(ones), len(others)) <= EACH_WITH_EACH_N:
+        yield from product(ones, others)
+    else:
+        yield from ((ones[0], other) for other in others)
+        yield from ((one, others[0]) for one in ones[1:])
 
 
 def _first_rendered(copies: Iterable[list[str]], images: pa.Table) -> pa.Table:

@@ -145,6 +145,15 @@ def test_a_copy_that_is_set_aside_is_not_the_one_that_is_kept(instances: Make) -
     assert curation.curated == [{"radiograph_id": "r0", "cohort": "siim", "is_kept_copy": True}]
 
 
+def test_films_with_the_same_pixels_keep_one_though_the_one_they_were_listed_beside_is_set_aside(
+    instances: Make,
+) -> None:
+    table = instances([{"pixel_sha256": "0" * 64}] * 4)
+    listed = [("r0", "r1"), ("r0", "r2"), ("r0", "r3")]
+    curation = curated(4, table, labelled=["r1", "r2", "r3"], duplicates=listed)
+    assert [row["is_kept_copy"] for row in curation.curated] == [True, False, False]
+
+
 def test_a_lost_file_is_an_error_with_all_counts(instances: Make) -> None:
     rejected = [("siim", "deidentified", "f1", None, "pixel_text_review", "text")]
     with pytest.raises(UnaccountedFilesError) as caught:

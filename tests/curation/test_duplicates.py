@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from pipelines.curation.duplicates import (
+    EACH_WITH_EACH_N,
     fidelity_ranks,
     find_duplicates,
     kept_copies,
@@ -199,6 +200,32 @@ def test_a_copy_of_an_exact_copy_is_a_copy_of_both(
         ("near", frozenset({"r1", "r2"})),
     }
     assert {row["kept_id"] for row in rows} == {"r2"}
+
+
+def test_many_films_with_the_same_pixels_are_linked_and_not_listed_each_with_each(
+    instances: Tables, rendered: Tables, film: Film
+) -> None:
+    n = EACH_WITH_EACH_N + 8
+    table = instances([{"pixel_sha256": "0" * 64}] * n + [{"pixel_sha256": "1" * 64}] * 2)
+    images, shards = rendered({"r0": film(1), f"r{n}": recompressed(film(1))})
+    rows = find_duplicates(table, images, shards=shards)
+    exact = [row for row in rows if row["kind"] == "exact"]
+    near = {(row["radiograph_id"], row["other_id"]) for row in rows if row["kind"] == "near"}
+    assert [(row["radiograph_id"], row["other_id"]) for row in exact] == [
+        *(("r0", f"r{at}") for at in range(1, n)),
+        (f"r{n}", f"r{n + 1}"),
+    ]
+    # each of either side stands beside the first of the other: n + 1 instead of 2 n
+    assert near == {("r0", f"r{n + 1}"), *((f"r{at}", f"r{n}") for at in range(n))}
+    assert len({row["kept_id"] for row in rows}) == 1
+
+
+def test_few_films_with_the_same_pixels_are_listed_each_with_each(
+    instances: Tables, rendered: Tables
+) -> None:
+    images, shards = rendered({})
+    rows = find_duplicates(instances([{"pixel_sha256": "0" * 64}] * 10), images, shards=shards)
+    assert len(rows) == 45
 
 
 @pytest.mark.parametrize(
