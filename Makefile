@@ -15,7 +15,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: FORCE help demo ui test test-all contracts lint bench clean environment
+.PHONY: FORCE help demo ui test test-all contracts lint bench scaling clean environment
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -45,6 +45,9 @@ lint: $(READY) ## ruff (every rule, reasons for exceptions in pyproject.toml) an
 
 bench: $(READY) ## every benchmark, a quarter of an hour: writes the tables of README and docs/benchmarks.md
 	@$(BIN)/python benchmarks/everything.py
+
+scaling: $(READY) ## how seconds and memory grow with the number of radiographs: docs/scaling.md anew, up to 45 minutes
+	$(BIN)/python benchmarks/scaling.py
 
 clean: $(READY) ## forget the state (tables, models, runs), keep the environment
 	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; echo "rm -rf $$home"; rm -rf "$$home" .env
