@@ -7,7 +7,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from data_contracts import Contract, Verdict, broken, check_table, check_tables, contract, contracts
+from data_contracts import (
+    Contract,
+    Verdict,
+    broken,
+    check,
+    check_table,
+    check_tables,
+    contract,
+    contracts,
+    suite,
+)
 
 Rows = list[dict[str, Any]]
 Tables = dict[str, pa.Table]
@@ -38,6 +48,27 @@ def test_each_rule_has_one_verdict(sound_tables: Tables) -> None:
     assert len(named) == len(set(named))
     assert ("laterality", "validValues right, left, bilateral, none") in named
     assert (None, "area is the sum of the runs") in named
+
+
+def test_an_empty_table_gets_the_verdicts_that_great_expectations_would_give() -> None:
+    for name, one in contracts().items():
+        if not one.may_be_empty:
+            continue
+        table = table_of(name, [])
+        given = check._judge(one, table, one.columns, [])
+        rules = suite.suite(one, one.columns, [])
+        assert given == check._validated(one, table, rules, suite.frame(table, one.columns, [])), name
+        assert all(verdict.passed for verdict in given)
+
+
+def test_an_empty_table_is_judged_without_looking_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_validated", lambda *_: pytest.fail("asked Great Expectations about no rows"))
+    assert all(one.passed for one in check_table("duplicates", table_of("duplicates", [])))
+
+
+def test_a_table_that_must_have_rows_breaks_its_contract_when_it_has_none() -> None:
+    name = next(name for name, one in contracts().items() if not one.may_be_empty)
+    assert failed(check_table(name, table_of(name, [])), "rowCount") == {None}
 
 
 def _null(one: Contract, rows: Rows) -> tuple[str, set[str | None]]:
