@@ -1,0 +1,275 @@
+"""Whether it can learn, given an hour: P-DeSeRay (the demo's width) on phantoms at 256 px, from random weights.
+
+    python benchmarks/learning.py [--folder .learning] [--n 4000] [--share 1] [--json] [--document docs/images]
+
+A home of its own takes in `--n` siim phantoms through the real stages. Training is the product's program twice: at
+128 px, where a step costs a quarter, then at 256 px from those weights, with Tversky per image so that marks on normal
+films cost as much as what is missed. The test set, which chose nothing, is measured as every model's is: at the
+paper's operating point and at the one that validation chose. `--share` scales both trainings' steps (a trial).
+Run again it goes on where it was stopped. Exit 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from pdeseray_model.config import Recipe, TrainingConfig, demo
+from pipelines.lake.tables import conform
+from pipelines.modelling.catalogue import headline
+from pipelines.modelling.testing import Cast, assess_models
+from pipelines.modelling.training_sets import MASK_SHARE, write_training_set
+from pipelines.orchestration.assets.evaluation import bench_of
+from pipelines.orchestration.resources import House
+from pipelines.settings import load_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.modelling.catalogue import ModelSpec
+    from pipelines.records import Row
+
+COHORT = "siim"
+DICE_GOAL, MDSC_GOAL = 0.5, 0.08
+SETTINGS = """\
+secrets = "{secrets}"
+pixel_text = false
+[recipe]
+size_px = {size_px}
+[cohorts.siim]
+role = "pretrain"
+phantom = {{ kind = "siim", radiographs_n = {n}, seed = 1 }}
+"""
+
+
+def stages(share: float) -> tuple[Recipe, Recipe]:
+    """Return the two recipes: small films for most of the steps, then films of the wanted size."""
+    _, recipe = demo()
+    common = dataclasses.replace(
+        recipe, deterministic=False, threads=None, log_every_steps=20, overlay_every_epochs=5, top_k=3,
+        batch_size=16, precision="bf16" if has_bf16() else "fp32",
+    )  # fmt: skip
+    small = dataclasses.replace(common, size_px=128, epochs=15, steps_per_epoch=max(1, round(240 * share)))
+    large = dataclasses.replace(
+        common, size_px=256, epochs=12, steps_per_epoch=max(1, round(200 * share)),
+        reduction="image", learning_rate=1e-3,
+    )  # fmt: skip
+    return small, large
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies in bf16 itself; where it does not, bf16 is slower than fp32."""
+    flags = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def take_in(folder: Path, n: int, size_px: int) -> House:
+    """Draw the phantoms and bring them through every stage up to the splits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    secrets = folder.parent / f"{folder.name}-secrets"
+    settings = folder / "pdeseray.toml"
+    settings.write_text(SETTINGS.format(secrets=secrets.resolve(), n=n, size_px=size_px), "utf-8")
+    command = [str(Path(sys.executable).parent / "pdeseray"), "run", "--select", f"{COHORT}/"]
+    subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
+    os.chdir(folder)
+    return House(load_settings())
+
+
+def training_sets(house: House, spec: ModelSpec, small_px: int) -> tuple[Path, Path]:
+    """Write the training set at the films' size, and the same one at `small_px`."""
+    read = house.lake.read
+    large, _ = write_training_set(
+        spec,
+        splits=read("splits", parts=[COHORT]),
+        images=read("images", parts=[COHORT]),
+        masks=read("masks", parts=[COHORT]),
+        image_shards=house.shards("images"),
+        mask_shards=house.shards("masks"),
+        folder=Path(house.settings.models_url.path) / "training_sets",
+    )
+    return shrunk(large, small_px), large
+
+
+def shrunk(training_set: Path, size_px: int) -> Path:
+    """Write a training set anew at a smaller side, by area, in a folder beside its own."""
+    folder = training_set.parent / f"at_{size_px}"
+    if (folder / training_set.name).exists():
+        return folder / training_set.name
+    folder.mkdir(exist_ok=True)
+    document = json.loads(training_set.read_text("utf-8"))
+    for kind in ("image", "mask"):
+        for shard in sorted({one[f"{kind}_shard"] for one in document["radiographs"]}):
+            films = np.load(training_set.parent / document[f"{kind}_root"] / shard, mmap_mode="r")
+            small = np.stack(
+                [cv2.resize(np.asarray(one, np.float32), (size_px, size_px), interpolation=cv2.INTER_AREA)
+                 for one in films]
+            )  # fmt: skip
+            levels = np.rint(small) if kind == "image" else small >= MASK_SHARE
+            np.save(folder / f"{kind}-{shard}", levels.astype(np.uint8))
+    for one in document["radiographs"]:
+        one |= {f"{kind}_shard": f"{kind}-{one[f'{kind}_shard']}" for kind in ("image", "mask")}
+    document |= {
+        "size_px": size_px, "image_root": ".", "mask_root": ".",
+        "data_version": f"{document['data_version']}-{size_px}",
+    }  # fmt: skip
+    (folder / training_set.name).write_text(json.dumps(document), "utf-8")
+    return folder / training_set.name
+
+
+def train(recipe: Recipe, training_set: Path, folder: Path, parent: Path | None) -> Path:
+    """Run the training program, or find its model there; return the run folder."""
+    config = TrainingConfig(
+        network=demo()[0],
+        recipe=recipe,
+        training_set=str(training_set),
+        run_folder=str(folder),
+        init="parent" if parent else "random",
+        initial_weights=str(parent) if parent else None,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    path.write_text(config.to_json(), "utf-8")
+    command = [sys.executable, "-m", "pdeseray_model.train", "--config", str(path)]
+    if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+        sys.exit("the training stopped: see above; run again, it goes on where it was")
+    return folder
+
+
+def measured(house: House, spec: ModelSpec, folder: Path) -> list[Row]:
+    """Measure a model on the test set as the chain does."""
+
+    def as_table(rows: list[Row]) -> pa.Table:
+        return conform("predictions", rows)
+
+    cast = Cast(spec.model_id, ((spec, folder),), spec.protocol)
+    bench = bench_of(house, house.settings.cohort(COHORT))
+    return assess_models(bench, [cast], [], previous={}, conform=as_table).evaluations
+
+
+def summary(rows: list[Row], folders: tuple[Path, Path]) -> dict[str, Any]:
+    """Return what was asked for, and what it is measured against."""
+    shown = ("dice_positives", "mdsc", "sensitivity", "specificity", "image_auc", "pixel_auc")
+    of_all = [row for row in rows if row["subgroup"] == "all" and row["metric"] in shown]
+
+    def values(model: str, point: str) -> dict[str, list[float]]:
+        return {
+            row["metric"]: [round(row[name], 4) for name in ("value", "ci_low", "ci_high")]
+            for row in of_all
+            if row["model_id"] == model and row["operating_point"] == point
+        }
+
+    models = [json.loads((folder / "model.json").read_text("utf-8")) for folder in folders]
+    nothing = values("predict_nothing", "paper")
+    points = {point: values(headline_id(of_all), point) for point in ("paper", "selected")}
+    return {
+        "test_radiographs": max(row["n"] for row in of_all),
+        "training_minutes": [round(model["seconds_s"] / 60, 1) for model in models],
+        "steps": [model["steps_n"] for model in models],
+        "precision": models[-1]["recipe"]["precision"],
+        "predict_nothing_mdsc": nothing["mdsc"][0],
+        "points": points,
+        "dice_positives": max(one["dice_positives"][0] for one in points.values()),
+        "mdsc_above_nothing": max(one["mdsc"][0] for one in points.values()) - nothing["mdsc"][0],
+    }
+
+
+def headline_id(rows: list[Row]) -> str:
+    """Return the model's name among the rows that need no model."""
+    return next(str(row["model_id"]) for row in rows if row["model_id"].startswith("pdeseray"))
+
+
+def draw_curves(folders: tuple[Path, Path], result: dict[str, Any], path: Path) -> None:
+    """Draw both trainings' validation after one another: loss, and Dice over positives."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    began = 0.0
+    for number, (folder, side) in enumerate(zip(folders, (128, 256), strict=True)):
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+        epochs = list({line["epoch"]: line for line in lines if line["event"] == "epoch"}.values())
+        minutes = [began + line["seconds_s"] / 60 for line in epochs]
+        for axis, name in zip(axes, ("validation_loss", "validation_dice_positive"), strict=True):
+            label = f"{side} px, Tversky over {'positives' if side == 128 else 'each image'}"
+            axis.plot(minutes, [line[name] for line in epochs], marker=".", color=f"C{number}", label=label)
+        began = minutes[-1]
+    axes[0].set(xlabel="minutes", ylabel="validation loss", title="Loss (the two parts differ in it)")
+    axes[1].axhline(DICE_GOAL, color="0.6", linestyle=":", label="goal on the test set")
+    axes[1].set(
+        xlabel="minutes", ylabel="Dice over positives", ylim=(0, 1), title="At threshold 0.5, validation"
+    )
+    axes[1].legend(loc="lower right", frameon=False)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"Test set: Dice over positives {result['dice_positives']:.3f}", fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> int:
+    """Run all of it; exit 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path(".learning"), help="where all of it is kept")
+    parser.add_argument("--n", type=int, default=4000, help="phantoms")
+    parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a trial")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--document", type=Path, help="a folder that gets learning.png and learning.json")
+    asked = parser.parse_args()
+    document = asked.document.resolve() if asked.document else None
+    small, large = stages(asked.share)
+    house = take_in(asked.folder.resolve(), asked.n, large.size_px)
+    spec = headline(house.settings.cohort(COHORT))
+    small_set, large_set = training_sets(house, spec, small.size_px)
+    runs = Path(house.settings.models_url.path) / "learning"
+    first = train(small, small_set, runs / "small", None)
+    second = train(large, large_set, runs / "large", first)
+    result = summary(measured(house, spec, second), (first, second))
+    met = result["dice_positives"] >= DICE_GOAL and result["mdsc_above_nothing"] >= MDSC_GOAL
+    if document:
+        draw_curves((first, second), result, document / "learning.png")
+        (document / "learning.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if asked.json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        sys.stdout.write(told(result))
+    return 0 if met else 1
+
+
+def told(result: dict[str, Any]) -> str:
+    """Return the result as lines to read."""
+    lines = [
+        (
+            f"Trained {' + '.join(map(str, result['training_minutes']))} minutes in {result['precision']}; "
+            f"measured on {result['test_radiographs']} test phantoms."
+        ),
+        f"{'operating point':16} {'Dice over positives':>28} {'mDSC':>28}",
+    ]
+    for name, point in result["points"].items():
+        cells = [
+            f"{value:.3f} ({low:.3f} to {high:.3f})"
+            for value, low, high in (point["dice_positives"], point["mdsc"])
+        ]
+        lines.append(f"{name:16} {cells[0]:>28} {cells[1]:>28}")
+    lines += [
+        f"predict nothing: mDSC {result['predict_nothing_mdsc']:.3f}",
+        (
+            f"best Dice over positives {result['dice_positives']:.3f} (goal {DICE_GOAL}); mDSC "
+            f"{100 * result['mdsc_above_nothing']:+.1f} points above predicting nothing (goal {100 * MDSC_GOAL:+.0f})"
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
