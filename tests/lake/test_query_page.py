@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from data_contracts import arrow_schema
+from data_contracts import arrow_schema, contracts
 from pipelines.lake.views import project_tables
 from pipelines.lake.warehouse import build
 
@@ -52,3 +52,8 @@ def test_the_first_answer_stands_beside_the_papers(
         rows = connection.execute(query).fetchall()
     assert ("siim", "laterality", "right", 1, 50.0, 55.3) in rows
     assert ("siim", "projection", "PA", 2, 100.0, 63.6) in rows
+
+
+def test_the_page_names_every_table() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \| ", PAGE.read_text("utf-8"), flags=re.MULTILINE))
+    assert set(contracts()) <= named
