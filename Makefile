@@ -15,7 +15,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: FORCE help demo ui test test-all contracts lint bench scaling clean environment
+.PHONY: FORCE help demo ui test test-all contracts lint bench scaling nights learning clean environment
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -48,6 +48,12 @@ bench: $(READY) ## every benchmark, a quarter of an hour: writes the tables of R
 
 scaling: $(READY) ## how seconds and memory grow with the number of radiographs: docs/scaling.md anew, up to 45 minutes
 	$(BIN)/python benchmarks/scaling.py
+
+nights: $(READY) ## what a night costs on which one film in a hundred is new, up to 15 minutes
+	$(BIN)/python benchmarks/nights.py
+
+learning: $(READY) ## what an hour's training reaches on phantoms at 256 px, with its curves in docs/images
+	$(BIN)/python benchmarks/learning.py --document docs/images
 
 clean: $(READY) ## forget the state (tables, models, runs), keep the environment
 	@home='$(HOME_FOLDER)'; test -n "$$home" || exit 2; echo "rm -rf $$home"; rm -rf "$$home" .env

@@ -4,14 +4,14 @@
 
 A home of its own takes in `--n` siim phantoms through the real stages. Training is the product's program twice: at
 128 px, where a step costs a quarter, then at 256 px from those weights, where a heavier focal loss makes marks on
-normal films cost something (Tversky over each image, tried first, emptied every map within a hundred steps). The test set, which chose nothing, is measured as every model's is: at the
-paper's operating point and at the one that validation chose. `--share` scales both trainings' steps (a trial).
+normal films cost something (Tversky over each image, tried first, emptied every map within a hundred steps). The test
+set, which chose nothing, is measured as every model's is: at the paper's operating point and at the one that
+validation chose. `--share` scales both trainings' steps (a trial).
 Run again it goes on where it was stopped. Exit 1 when a goal is missed.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from figures import Figure, at_least, parser, put_out, versions
 
 from pdeseray_model.config import Recipe, TrainingConfig, demo
 from pipelines.lake.tables import conform
@@ -217,15 +218,36 @@ def draw_curves(folders: tuple[Path, Path], result: dict[str, Any], path: Path) 
     figure.savefig(path, dpi=110)
 
 
+def shown(result: dict[str, Any]) -> list[Figure]:
+    """Return the result as figures, those with a goal first."""
+    n, minutes = result["test_radiographs"], sum(result["training_minutes"])
+    known = {"versions": versions("torch"), "peer": ""}
+    figures = [
+        Figure(
+            f"Dice over positives of {n} test phantoms, after {minutes:.0f} minutes",
+            result["dice_positives"], "", goal=at_least(DICE_GOAL), **known,
+        ),
+        Figure(
+            "mDSC above predicting nothing",
+            100 * result["mdsc_above_nothing"], "points", goal=at_least(100 * MDSC_GOAL), **known,
+        ),
+    ]  # fmt: skip
+    for point, metrics in result["points"].items():
+        figures += [
+            Figure(f"{metric}, {point} point ({low:.3f} to {high:.3f})", value, "", **known)
+            for metric, (value, low, high) in metrics.items()
+        ]
+    return figures
+
+
 def main() -> int:
     """Run all of it; exit 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--folder", type=Path, default=Path(".learning"), help="where all of it is kept")
-    parser.add_argument("--n", type=int, default=4000, help="phantoms")
-    parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a trial")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--document", type=Path, help="a folder that gets learning.png and learning.json")
-    asked = parser.parse_args()
+    asking = parser(__doc__ or "")
+    asking.add_argument("--folder", type=Path, default=Path(".learning"), help="where all of it is kept")
+    asking.add_argument("--n", type=int, default=4000, help="phantoms")
+    asking.add_argument("--share", type=float, default=1.0, help="of the steps, for a trial")
+    asking.add_argument("--document", type=Path, help="a folder that gets learning.png and learning.json")
+    asked = asking.parse_args()
     document = asked.document.resolve() if asked.document else None
     small, large = stages(asked.share)
     house = take_in(asked.folder.resolve(), asked.n, large.size_px)
@@ -235,40 +257,10 @@ def main() -> int:
     first = train(small, small_set, runs / "small", None)
     second = train(large, large_set, runs / "large", first)
     result = summary(measured(house, spec, second), (first, second))
-    met = result["dice_positives"] >= DICE_GOAL and result["mdsc_above_nothing"] >= MDSC_GOAL
     if document:
         draw_curves((first, second), result, document / "learning.png")
         (document / "learning.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    if asked.json:
-        sys.stdout.write(json.dumps(result) + "\n")
-    else:
-        sys.stdout.write(told(result))
-    return 0 if met else 1
-
-
-def told(result: dict[str, Any]) -> str:
-    """Return the result as lines to read."""
-    lines = [
-        (
-            f"Trained {' + '.join(map(str, result['training_minutes']))} minutes in {result['precision']}; "
-            f"measured on {result['test_radiographs']} test phantoms."
-        ),
-        f"{'operating point':16} {'Dice over positives':>28} {'mDSC':>28}",
-    ]
-    for name, point in result["points"].items():
-        cells = [
-            f"{value:.3f} ({low:.3f} to {high:.3f})"
-            for value, low, high in (point["dice_positives"], point["mdsc"])
-        ]
-        lines.append(f"{name:16} {cells[0]:>28} {cells[1]:>28}")
-    lines += [
-        f"predict nothing: mDSC {result['predict_nothing_mdsc']:.3f}",
-        (
-            f"best Dice over positives {result['dice_positives']:.3f} (goal {DICE_GOAL}); mDSC "
-            f"{100 * result['mdsc_above_nothing']:+.1f} points above predicting nothing (goal {100 * MDSC_GOAL:+.0f})"
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+    return put_out(shown(result), as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-# how cost grows, and what a night costs, take longer than all others together
-APART = {"scaling", "nights"}
+# how cost grows, what a night costs and what an hour teaches take longer than all others together
+APART = {"scaling", "nights", "learning"}
 NO_PART_OF_THE_PLAN = {"figures", "everything", *APART}
 
 
