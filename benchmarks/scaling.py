@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     found: dict[str, Any] = {"machine": machine(), "measured": [], "left": [], "pairs": []}
-    if asked.resume or asked.page:
+    if asked.page or (asked.resume and asked.out.exists()):
         found = json.loads(asked.out.read_text("utf-8"))
     if not asked.page:
         os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,9 +1,11 @@
+import argparse
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scaling
 from growth.chains import PARALLEL, Chain
 from growth.fit import START_N, exponent_of, forecast, growths
 from growth.page import render
@@ -123,6 +125,33 @@ def test_every_stage_above_the_training_is_measured() -> None:
     assert len(chain.stages) == len(set(chain.stages)) == 12
     assert {f"siim/{name}" for name in PARALLEL - {"phantoms"}} < set(chain.stages)
     assert set(Chain("headers", 10, 1).stages) == set(chain.stages) - {"siim/image_quality"}
+
+
+def test_a_resumed_run_measures_what_is_missing_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, int, int]] = []
+
+    def run_chain(chain: Chain, work: Path) -> tuple[list[dict[str, object]], dict[str, object], Path]:
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        ran.append((chain.films, chain.n, chain.workers))
+        (home := work / f"{chain.n}-{chain.workers}" / "home").mkdir(parents=True, exist_ok=True)
+        left = {"films": chain.films, "n": chain.n, "workers": chain.workers}
+        return [_row(chain.n, chain.workers, 1.0)], left, home
+
+    monkeypatch.setattr(scaling, "run_chain", run_chain)
+    sizes = argparse.Namespace(headers=[500], phantoms=[], pairs=[])
+    out = tmp_path / "scaling.json"
+    found: dict[str, list[object]] = {"measured": [], "left": [], "pairs": []}
+    with pytest.raises(KeyboardInterrupt):
+        scaling.measure(found, out, tmp_path, sizes)
+    kept = json.loads(out.read_text("utf-8"))
+    assert [row["n"] for row in kept["measured"]] == [START_N, START_N, 500]
+    ran.clear()
+    scaling.measure(kept, out, tmp_path, sizes)
+    assert ran == [("headers", 500, 2)]
+    assert len(json.loads(out.read_text("utf-8"))["measured"]) == 4
 
 
 def _busy(size: int) -> int:
