@@ -46,18 +46,18 @@ class Benchmark:
 
 
 PLAN = (
-    Benchmark("chain", 170, "--films 300 --runs 3 --rounds 5", "--films 12 --runs 1 --rounds 1"),
-    Benchmark("deidentification", 40, "--rounds 15", "--rounds 1"),
-    Benchmark("describing", 45, "--files 3000 --rounds 5", "--files 60 --rounds 1"),
-    Benchmark("duplicates", 70, "--rounds 3 --peer-queries 1000", "--rounds 1 --peer-queries 40"),
-    Benchmark("evaluation", 110, "--radiographs 460 --rounds 3", "--radiographs 40 --rounds 1"),
-    Benchmark("inference", 60, "--rounds 7", "--rounds 1 --size 64"),
-    Benchmark("pacs", 80, "--films 300 --rounds 3", "--films 20 --rounds 1"),
-    Benchmark("phantom_difficulty", 85, "--n 240 --unet-seconds 45", "--n 48 --unet-seconds 2"),
-    Benchmark("pixel_text", 90, "--n 90", "--n 6"),
-    Benchmark("rendering", 50, "--films 32 --rounds 5", "--films 6 --rounds 1"),
-    Benchmark("run_lengths", 20, "--rounds 20", "--rounds 1"),
-    Benchmark("training", 80, "--batch 4 --rounds 3", "--size 64 --batch 2 --rounds 1"),
+    Benchmark("chain", 150, "--films 300 --runs 3 --rounds 5", "--films 12 --runs 1 --rounds 1"),
+    Benchmark("deidentification", 30, "--rounds 15", "--rounds 1"),
+    Benchmark("describing", 45, "--files 3000 --rounds 3", "--files 60 --rounds 1"),
+    Benchmark("duplicates", 50, "--rounds 3 --peer-queries 1000", "--rounds 1 --peer-queries 40"),
+    Benchmark("evaluation", 110, "--radiographs 400 --rounds 3", "--radiographs 40 --rounds 1"),
+    Benchmark("inference", 75, "--rounds 7", "--rounds 1 --size 64"),
+    Benchmark("pacs", 110, "--films 300 --rounds 3", "--films 20 --rounds 1"),
+    Benchmark("phantom_difficulty", 100, "--n 320 --unet-seconds 45", "--n 48 --unet-seconds 2"),
+    Benchmark("pixel_text", 90, "--n 80", "--n 6"),
+    Benchmark("rendering", 50, "--films 32 --rounds 3", "--films 6 --rounds 1"),
+    Benchmark("run_lengths", 25, "--rounds 20", "--rounds 1"),
+    Benchmark("training", 65, "--batch 4 --rounds 3", "--size 64 --batch 2 --rounds 1"),
 )
 
 

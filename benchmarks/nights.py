@@ -21,7 +21,12 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from figures import Figure, at_most, parser, put_out, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 FILMS_N, EVERY = 4000, 100
 PER_FILM = (
@@ -104,62 +109,55 @@ def one_night() -> dict[str, tuple[float, float]]:
 
 
 def compared(
-    first: dict[str, tuple[float, float]], second: dict[str, tuple[float, float]]
-) -> list[dict[str, Any]]:
-    """Return a row for each stage, for those that work film by film together, and for the night."""
+    first: dict[str, tuple[float, float]], second: dict[str, tuple[float, float]], films: str
+) -> list[Figure]:
+    """Return a figure for each stage, for those that work film by film together, and for the night."""
 
-    def row(what: str, names: list[str], goal_s: float | None = None) -> dict[str, Any]:
-        full, after = (
-            [sum(night[name][unit] for name in names if name in night) for unit in (0, 1)]
-            for night in (first, second)
+    def processor(night: dict[str, tuple[float, float]], names: Collection[str]) -> float:
+        return sum(its for name, (_, its) in night.items() if name in names)
+
+    def figure(what: str, names: Collection[str], share: float | None = None, spare_s: float = 0.0) -> Figure:
+        full, after = processor(first, names), processor(second, names)
+        return Figure(
+            f"a night, {what}, {films}, processor",
+            after,
+            "s",
+            "the first night",
+            full,
+            full / after if after else None,
+            None if share is None else at_most(share * full + spare_s),
+            versions=versions("dagster"),
         )
-        return {
-            "what": what,
-            "full_s": round(full[1], 2),
-            "after_s": round(after[1], 2),
-            "full_clock_s": round(full[0], 2),
-            "after_clock_s": round(after[0], 2),
-            "share": after[1] / full[1] if full[1] else 0.0,
-            "goal_s": goal_s,
-            "met": None if goal_s is None else after[1] <= goal_s,
-        }
 
-    full = {name: its for name, (_, its) in first.items()}
-    per_film = sum(full[name] for name in PER_FILM)
+    clock, full_clock = second["night"][0], first["night"][0]
     return [
-        *(row(name, [name]) for name in first if name != "night"),
-        row("per-film stages", list(PER_FILM), PER_FILM_GOAL * per_film),
-        row("night", ["night"], NIGHT_GOAL * full["night"] + NIGHT_ALLOWANCE_S),
+        *(figure(name, [name]) for name in first if name != "night"),
+        figure("per-film stages", PER_FILM, PER_FILM_GOAL),
+        figure("the whole", ["night"], NIGHT_GOAL, NIGHT_ALLOWANCE_S),
+        Figure(
+            f"a night, the whole, {films}, clock",
+            clock,
+            "s",
+            "the first night",
+            full_clock,
+            full_clock / clock,
+            versions=versions("dagster"),
+        ),
     ]
-
-
-def show(rows: list[dict[str, Any]], films_n: int, new_n: int) -> None:
-    """Print the table."""
-    print(f"{films_n:,} files, then {new_n:,} more; seconds of processor (of clock)")
-    print(f"{'':16}{'first night':>20}{'second night':>20}{'share':>9}  goal")
-    for one in rows:
-        goal = "" if one["met"] is None else f"≤ {one['goal_s']:.1f} s: {'met' if one['met'] else 'MISSED'}"
-        print(
-            f"{one['what']:16}{one['full_s']:>10.1f} ({one['full_clock_s']:6.1f}){one['after_s']:>11.2f} "
-            f"({one['after_clock_s']:5.1f}){one['share']:>8.1%}  {goal}"
-        )
 
 
 def main() -> int:
     """Measure both nights and compare them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--films", type=int, default=FILMS_N)
-    parser.add_argument(
+    asking = parser(__doc__)
+    asking.add_argument("--films", type=int, default=FILMS_N)
+    asking.add_argument(
         "--pool", type=Path, help="a drawn cohort (`pdeseray phantoms siim`); default: draw one"
     )
-    parser.add_argument(
+    asking.add_argument(
         "--pixel-text", action="store_true", help="look for text in pixels, as the settings' default"
     )
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one-night", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    asking.add_argument("--one-night", action="store_true", help=argparse.SUPPRESS)
+    asked = asking.parse_args()
     if asked.one_night:
         json.dump(one_night(), sys.stdout)
         return 0
@@ -172,12 +170,8 @@ def main() -> int:
         films_n = deliver(pool, folder / "export", is_first=True)
         first = night(folder)
         new_n = deliver(pool, folder / "export", is_first=False)
-        rows = compared(first, night(folder))
-    if asked.json:
-        print(json.dumps({"files_n": films_n, "new_n": new_n, "rows": rows}))
-    else:
-        show(rows, films_n, new_n)
-    return int(not all(one["met"] is not False for one in rows))
+        found = compared(first, night(folder), f"{new_n} films after {films_n:,}")
+    return put_out(found, as_json=asked.json)
 
 
 if __name__ == "__main__":
