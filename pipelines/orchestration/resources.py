@@ -47,6 +47,8 @@ class House:
     progress: ProgressSink | None = None
     on_stage: Callable[[str], None] | None = None
     """Told the name of each stage that starts."""
+    left: dict[str, int] = field(default_factory=dict)
+    """Files of a cohort that were still being written when they were listed last."""
 
     @cached_property
     def lake(self) -> Lake:

@@ -41,7 +41,11 @@ def new_files_sensor(house: House, stages: list[Stage[Work]], names: list[str]) 
         seen = "; ".join(f"{name} {key}" for name, key in keys.items())
         changed_sources = [stage.asset for stage in watched if not house.ledger.is_current(stage)]
         if not changed_sources or seen == context.cursor:
-            return dg.SkipReason("the same files as before")
+            left = {cohort.name: house.left[cohort.name] for cohort in real if house.left.get(cohort.name)}
+            waiting = "".join(
+                f"; {name}: {n:,} still being written, asked for when whole" for name, n in left.items()
+            )
+            return dg.SkipReason(f"the same files as before{waiting}")
         context.update_cursor(seen)
         changed = house.ledger.plan([stage for stage in stages if stage.asset in names])
         return request(changed, seen)

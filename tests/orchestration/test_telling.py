@@ -2,12 +2,10 @@
 
 import email
 import email.policy
-import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,26 +23,6 @@ from pipelines.orchestration.sensors import failure_sensor, labels_sensors
 from pipelines.orchestration.telling import tell
 from pipelines.records import UnusableInputError
 from pipelines.settings import Notify, load_settings
-
-
-@pytest.fixture
-def slack() -> Iterator[tuple[str, list[str]]]:
-    """A web server that takes messages as Slack does."""
-    got: list[str] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", got
-        server.shutdown()
 
 
 @pytest.fixture

@@ -4,48 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 from pipelines.cli.main import cli
 from pipelines.orchestration.launch import run
 from pipelines.orchestration.resources import House
 
 STAGES = ("ours/sources", "ours/deidentified")
-
-
-def film(number: int, patient: str) -> Dataset:
-    """Return a chest radiograph of 6 x 4 pixels."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = ComputedRadiographyImageStorage
-    dataset.SOPInstanceUID = f"1.2.3.{number}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{number}", f"1.2.{number}.1"
-    dataset.PatientID, dataset.AccessionNumber = patient, f"ACC-{number}"
-    dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "CR", "CHEST", "PA"
-    dataset.set_pixel_data((np.arange(24, dtype="<u2") * 100 + number).reshape(6, 4), "MONOCHROME2", 12)
-    return dataset
-
-
-@pytest.fixture
-def hospital(
-    tmp_path: Path, make_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], House]:
-    """Return an opener of a house whose cohort is a folder with three films of two patients."""
-    folder = tmp_path / "export"
-    folder.mkdir()
-    for number, patient in ((1, "MRN-1"), (2, "MRN-1"), (3, "MRN-2")):
-        film(number, patient).save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    monkeypatch.chdir(tmp_path)
-    places = f'home = "{tmp_path / "home"}"\nsecrets = "{tmp_path / "secrets"}"\nworkers = 1\n'
-    (tmp_path / "pdeseray.toml").write_text(
-        f'{places}[cohorts.ours]\nrole = "finetune"\nradiographs = ["{folder}"]\n'
-    )
-    return make_house
 
 
 def withdraw(*arguments: str, typed: str = "") -> dict[str, int]:

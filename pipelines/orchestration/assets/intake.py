@@ -77,8 +77,11 @@ def size_px(house: House) -> int:
 
 def _listing(house: House, cohort: Cohort) -> str:
     try:
-        sources = _look(house, cohort).sources
-        found = listing_version([(one.source_key, one.size_bytes, one.modified_ns) for one in sources])
+        listing = _look(house, cohort)
+        house.left[cohort.name] = listing.left_n
+        found = listing_version(
+            [(one.source_key, one.size_bytes, one.modified_ns) for one in listing.sources]
+        )
     except UnusableInputError:
         if not cohort.is_phantom and cohort.pacs is None:
             raise
