@@ -62,6 +62,8 @@ def _sent(
     function: Callable[[], dict[str, Any]], sending: Connection, folder: Path, variables: dict[str, str]
 ) -> None:
     os.chdir(folder)
+    # worker processes import the program that started them: this one would count as their memory
+    vars(sys.modules["__main__"]).pop("__file__", None)
     for name in [name for name in os.environ if name.startswith("PDESERAY_")]:
         del os.environ[name]
     os.environ.update(variables)

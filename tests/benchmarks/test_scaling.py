@@ -1,6 +1,8 @@
 import argparse
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import scaling
 from growth.chains import PARALLEL, Chain
 from growth.fit import START_N, exponent_of, forecast, growths
 from growth.page import render
+from growth.stage import in_a_process
 from growth.watching import Watch
 from scipy.stats import linregress
 
@@ -152,6 +155,20 @@ def test_a_resumed_run_measures_what_is_missing_and_keeps_the_rest(
     scaling.measure(kept, out, tmp_path, sizes)
     assert ran == [("headers", 500, 2)]
     assert len(json.loads(out.read_text("utf-8"))["measured"]) == 4
+
+
+def test_a_stage_runs_in_its_own_folder_and_its_workers_do_not_import_the_benchmark(tmp_path: Path) -> None:
+    found = in_a_process(
+        lambda: {
+            "folder": str(Path.cwd()),
+            "home": os.environ.get("PDESERAY_HOME"),
+            "main": hasattr(sys.modules["__main__"], "__file__"),
+        },
+        folder=tmp_path,
+        variables={"PDESERAY_HOME": "there"},
+    )
+    assert found == {"folder": str(tmp_path), "home": "there", "main": False}
+    assert hasattr(sys.modules["__main__"], "__file__")
 
 
 def _busy(size: int) -> int:
