@@ -1,12 +1,14 @@
 """Whether it can learn, given an hour: P-DeSeRay (the demo's width) on phantoms at 256 px, from random weights.
 
-    python benchmarks/learning.py [--folder .learning] [--n 4000] [--share 1] [--json] [--document docs/images]
+    python benchmarks/learning.py [--folder .learning] [--n 4000] [--share 1] [--natural] [--document FOLDER] [--json]
 
 A home of its own takes in `--n` siim phantoms through the real stages. Training is the product's program twice: at
 128 px, where a step costs a quarter, then at 256 px from those weights, where a heavier focal loss makes marks on
 normal films cost something (Tversky over each image, tried first, emptied every map within a hundred steps). The test
 set, which chose nothing, is measured as every model's is: at the paper's operating point and at the one that
-validation chose. `--share` scales both trainings' steps (a trial).
+validation chose. `--natural`
+adds a third part with batches as they come and Tversky over each batch, and names its files learning-natural.
+`--share` scales every part's steps (a trial).
 Run again it goes on where it was stopped. Exit 1 when a goal is missed.
 """
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pipelines.records import Row
 
 COHORT = "siim"
+PARTS = ("128 px", "256 px", "256 px, natural batches")
 DICE_GOAL, MDSC_GOAL = 0.5, 0.08
 SETTINGS = """\
 secrets = "{secrets}"
@@ -52,8 +55,8 @@ phantom = {{ kind = "siim", radiographs_n = {n}, seed = 1 }}
 """
 
 
-def stages(share: float) -> tuple[Recipe, Recipe]:
-    """Return the two recipes: small films for most of the steps, then films of the wanted size."""
+def stages(share: float) -> tuple[Recipe, Recipe, Recipe]:
+    """Return the recipes: small films for most of the steps, films of the wanted size, and those in natural batches."""
     _, recipe = demo()
     common = dataclasses.replace(
         recipe, deterministic=False, threads=None, log_every_steps=20, overlay_every_epochs=5, top_k=3,
@@ -64,7 +67,14 @@ def stages(share: float) -> tuple[Recipe, Recipe]:
         common, size_px=256, epochs=15, steps_per_epoch=max(1, round(200 * share)),
         learning_rate=1e-3, focal_weight=20.0,
     )  # fmt: skip
-    return small, large
+    natural = dataclasses.replace(
+        large,
+        epochs=5,
+        learning_rate=3e-4,
+        positive_share=None,
+        reduction="batch",
+    )
+    return small, large, natural
 
 
 def has_bf16() -> bool:
@@ -156,7 +166,7 @@ def measured(house: House, spec: ModelSpec, folder: Path) -> list[Row]:
     return assess_models(bench, [cast], [], previous={}, conform=as_table).evaluations
 
 
-def summary(rows: list[Row], folders: tuple[Path, Path]) -> dict[str, Any]:
+def summary(rows: list[Row], folders: tuple[Path, ...]) -> dict[str, Any]:
     """Return what was asked for, and what it is measured against."""
     shown = ("dice_positives", "mdsc", "sensitivity", "specificity", "image_auc", "pixel_auc")
     of_all = [row for row in rows if row["subgroup"] == "all" and row["metric"] in shown]
@@ -188,8 +198,8 @@ def headline_id(rows: list[Row]) -> str:
     return next(str(row["model_id"]) for row in rows if row["model_id"].startswith("pdeseray"))
 
 
-def draw_curves(folders: tuple[Path, Path], result: dict[str, Any], path: Path) -> None:
-    """Draw both trainings' validation after one another: loss, and Dice over positives."""
+def draw_curves(folders: tuple[Path, ...], result: dict[str, Any], path: Path) -> None:
+    """Draw the validation of the trainings after one another: loss, and Dice over positives."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -198,13 +208,12 @@ def draw_curves(folders: tuple[Path, Path], result: dict[str, Any], path: Path) 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
     began = 0.0
-    for number, (folder, side) in enumerate(zip(folders, (128, 256), strict=True)):
+    for number, (folder, name) in enumerate(zip(folders, PARTS, strict=False)):
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
         epochs = list({line["epoch"]: line for line in lines if line["event"] == "epoch"}.values())
         minutes = [began + line["seconds_s"] / 60 for line in epochs]
-        for axis, name in zip(axes, ("validation_loss", "validation_dice_positive"), strict=True):
-            label = f"{side} px"
-            axis.plot(minutes, [line[name] for line in epochs], marker=".", color=f"C{number}", label=label)
+        for axis, value in zip(axes, ("validation_loss", "validation_dice_positive"), strict=True):
+            axis.plot(minutes, [line[value] for line in epochs], marker=".", color=f"C{number}", label=name)
         began = minutes[-1]
     axes[0].set(xlabel="minutes", ylabel="validation loss", title="Loss (focal weighs 1, then 20)")
     axes[1].axhline(DICE_GOAL, color="0.6", linestyle=":", label="goal on the test set")
@@ -246,20 +255,25 @@ def main() -> int:
     asking.add_argument("--folder", type=Path, default=Path(".learning"), help="where all of it is kept")
     asking.add_argument("--n", type=int, default=4000, help="phantoms")
     asking.add_argument("--share", type=float, default=1.0, help="of the steps, for a trial")
+    asking.add_argument("--natural", action="store_true", help="a third part with natural batches")
     asking.add_argument("--document", type=Path, help="a folder that gets learning.png and learning.json")
     asked = asking.parse_args()
     document = asked.document.resolve() if asked.document else None
-    small, large = stages(asked.share)
+    small, large, natural = stages(asked.share)
     house = take_in(asked.folder.resolve(), asked.n, large.size_px)
     spec = headline(house.settings.cohort(COHORT))
     small_set, large_set = training_sets(house, spec, small.size_px)
     runs = Path(house.settings.models_url.path) / "learning"
     first = train(small, small_set, runs / "small", None)
     second = train(large, large_set, runs / "large", first)
-    result = summary(measured(house, spec, second), (first, second))
+    folders = [first, second]
+    if asked.natural:
+        folders.append(train(natural, large_set, runs / "natural", second))
+    result = summary(measured(house, spec, folders[-1]), tuple(folders))
     if document:
-        draw_curves((first, second), result, document / "learning.png")
-        (document / "learning.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        name = "learning-natural" if asked.natural else "learning"
+        draw_curves(tuple(folders), result, document / f"{name}.png")
+        (document / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     return put_out(shown(result), as_json=asked.json)
 
 

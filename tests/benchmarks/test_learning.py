@@ -15,3 +15,6 @@ def test_the_page_on_networks_says_what_the_hours_training_reached() -> None:
     assert f"is missed: {100 * result['mdsc_above_nothing']:.1f}." in page
     for of, name in (("pixels", "pixel_auc"), ("films", "image_auc")):
         assert f"over {of} {result['points']['paper'][name][0]:.3f}" in page
+    natural = json.loads((DOCS / "images" / "learning-natural.json").read_text("utf-8"))
+    assert f"came to {100 * natural['mdsc_above_nothing']:.1f} points above" in page
+    assert f"to {natural['dice_positives']:.3f} for" in page
