@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 from figures import Figure, at_most, by_turns, median_ratio, parser, put_out, refuse, seconds, tell, versions
+from growth.films import siim_cohort
 
 from pipelines.engine import LocalEngine
 from pipelines.phantoms.cohorts import make_cohort
@@ -36,16 +37,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
 VALIDATE_GOAL_S, HELP_GOAL_S = 2.0, 0.5
-CONFIGURATION = """
-workers = {workers}
-
-[cohorts.siim]
-role = "pretrain"
-radiographs = ["{films}/dicom-images-train", "{films}/dicom-images-test"]
-official_test = ["dicom-images-test"]
-labels = {{ format = "siim", path = "{films}/stage_2_train.csv" }}
-patient_map = "{films}/patient_map.csv"
-"""
 EMPTY_LOCATION = "import dagster as dg\n\ndefs = dg.Definitions()\n"
 
 
@@ -72,7 +63,7 @@ def started(command: Sequence[str], place: Path, secrets: Path) -> None:
 def published(folder: Path, films: Path, workers: int) -> float:
     """Take the films through the chain into a new home; return the radiographs published a second."""
     folder.mkdir()
-    (folder / "pdeseray.toml").write_text(CONFIGURATION.format(films=films, workers=workers), "utf-8")
+    (folder / "pdeseray.toml").write_text(f"workers = {workers}\n{siim_cohort(films)}", "utf-8")
     command = ["pdeseray", "run", "--job", "nightly", "--json"]
     taken = seconds(lambda: started(command, folder, folder / "secrets"))
     with duckdb.connect(str(folder / "home" / "warehouse.duckdb"), read_only=True) as warehouse:

@@ -6,10 +6,9 @@ A home of its own takes in `--n` siim phantoms through the real stages. Training
 128 px, where a step costs a quarter, then at 256 px from those weights, where a heavier focal loss makes marks on
 normal films cost something (Tversky over each image, tried first, emptied every map within a hundred steps). The test
 set, which chose nothing, is measured as every model's is: at the paper's operating point and at the one that
-validation chose. `--natural`
-adds a third part with batches as they come and Tversky over each batch, and names its files learning-natural.
-`--share` scales every part's steps (a trial).
-Run again it goes on where it was stopped. Exit 1 when a goal is missed.
+validation chose. `--natural` adds a third part with batches as they come and Tversky over each batch, and names its
+files learning-natural. `--share` scales every part's steps (a trial). Run again it goes on where it was stopped.
+Exit 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,6 @@ from pipelines.orchestration.resources import House
 from pipelines.settings import load_settings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipelines.modelling.catalogue import ModelSpec
     from pipelines.records import Row
 
@@ -67,13 +65,7 @@ def stages(share: float) -> tuple[Recipe, Recipe, Recipe]:
         common, size_px=256, epochs=15, steps_per_epoch=max(1, round(200 * share)),
         learning_rate=1e-3, focal_weight=20.0,
     )  # fmt: skip
-    natural = dataclasses.replace(
-        large,
-        epochs=5,
-        learning_rate=3e-4,
-        positive_share=None,
-        reduction="batch",
-    )
+    natural = dataclasses.replace(large, epochs=5, learning_rate=3e-4, positive_share=None, reduction="batch")
     return small, large, natural
 
 
@@ -157,16 +149,12 @@ def train(recipe: Recipe, training_set: Path, folder: Path, parent: Path | None)
 
 def measured(house: House, spec: ModelSpec, folder: Path) -> list[Row]:
     """Measure a model on the test set as the chain does."""
-
-    def as_table(rows: list[Row]) -> pa.Table:
-        return conform("predictions", rows)
-
     cast = Cast(spec.model_id, ((spec, folder),), spec.protocol)
     bench = bench_of(house, house.settings.cohort(COHORT))
-    return assess_models(bench, [cast], [], previous={}, conform=as_table).evaluations
+    return assess_models(bench, [cast], [], previous={}, conform=partial(conform, "predictions")).evaluations
 
 
-def summary(rows: list[Row], folders: tuple[Path, ...]) -> dict[str, Any]:
+def summary(rows: list[Row], model_id: str, folders: tuple[Path, ...]) -> dict[str, Any]:
     """Return what was asked for, and what it is measured against."""
     shown = ("dice_positives", "mdsc", "sensitivity", "specificity", "image_auc", "pixel_auc")
     of_all = [row for row in rows if row["subgroup"] == "all" and row["metric"] in shown]
@@ -180,7 +168,7 @@ def summary(rows: list[Row], folders: tuple[Path, ...]) -> dict[str, Any]:
 
     models = [json.loads((folder / "model.json").read_text("utf-8")) for folder in folders]
     nothing = values("predict_nothing", "paper")
-    points = {point: values(headline_id(of_all), point) for point in ("paper", "selected")}
+    points = {point: values(model_id, point) for point in ("paper", "selected")}
     return {
         "test_radiographs": max(row["n"] for row in of_all),
         "training_minutes": [round(model["seconds_s"] / 60, 1) for model in models],
@@ -193,19 +181,11 @@ def summary(rows: list[Row], folders: tuple[Path, ...]) -> dict[str, Any]:
     }
 
 
-def headline_id(rows: list[Row]) -> str:
-    """Return the model's name among the rows that need no model."""
-    return next(str(row["model_id"]) for row in rows if row["model_id"].startswith("pdeseray"))
-
-
 def draw_curves(folders: tuple[Path, ...], result: dict[str, Any], path: Path) -> None:
     """Draw the validation of the trainings after one another: loss, and Dice over positives."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure as Picture
 
-    mpl.use("Agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Picture(figsize=(9, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
     began = 0.0
     for number, (folder, name) in enumerate(zip(folders, PARTS, strict=False)):
@@ -269,7 +249,7 @@ def main() -> int:
     folders = [first, second]
     if asked.natural:
         folders.append(train(natural, large_set, runs / "natural", second))
-    result = summary(measured(house, spec, folders[-1]), tuple(folders))
+    result = summary(measured(house, spec, folders[-1]), spec.model_id, tuple(folders))
     if document:
         name = "learning-natural" if asked.natural else "learning"
         draw_curves(tuple(folders), result, document / f"{name}.png")

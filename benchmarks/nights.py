@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figures import Figure, at_most, parser, put_out, versions
+from growth.films import siim_cohort
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,12 +40,6 @@ home = "{folder}/home"
 secrets = "{folder}/secrets"
 workers = 1
 pixel_text = {pixel_text}
-[cohorts.hospital]
-role = "pretrain"
-radiographs = ["{folder}/export/dicom-images-train", "{folder}/export/dicom-images-test"]
-labels = {{format = "siim", path = "{folder}/export/stage_2_train.csv"}}
-patient_map = "{folder}/export/patient_map.csv"
-official_test = ["dicom-images-test"]
 """
 
 
@@ -165,6 +160,7 @@ def main() -> int:
         folder = Path(place)
         (folder / "pdeseray.toml").write_text(
             _SETTINGS.format(folder=folder, pixel_text=str(asked.pixel_text).lower())
+            + siim_cohort(folder / "export", "hospital")
         )
         pool = asked.pool or drawn(folder / "pool", asked.films)
         films_n = deliver(pool, folder / "export", is_first=True)

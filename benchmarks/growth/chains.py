@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from growth.films import SETTINGS, write_headers
+from growth.films import siim_cohort, write_headers
 from growth.stage import in_a_process, measured
 
 Films = Literal["headers", "phantoms"]
@@ -70,7 +70,7 @@ def run_chain(chain: Chain, work: Path) -> tuple[list[Row], Row, Path]:
     if chain.films == "headers":
         folder = work / f"films-{chain.n}"
         write_headers(folder, chain.n)
-        text = SETTINGS.format(folder=folder)
+        text = siim_cohort(folder)
     else:
         text = _PHANTOMS.format(n=chain.n)
     (place / "pdeseray.toml").write_text(text, "utf-8")

@@ -26,8 +26,11 @@ _AREAS = 24
 _SETTLED_S = 3600
 """Files are dated back: one that changed within the last minute is asked whether it is still being written."""
 
-SETTINGS = """
-[cohorts.siim]
+
+def siim_cohort(folder: Path, name: str = "siim") -> str:
+    """Return the settings of a cohort that lies under `folder` as SIIM's download does."""
+    return f"""
+[cohorts.{name}]
 role = "pretrain"
 radiographs = ["{folder}/dicom-images-train", "{folder}/dicom-images-test"]
 official_test = ["dicom-images-test"]

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from pipelines.orchestration.resources import House
 from pipelines.records import Row, UnusableInputError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipelines.modelling.testing import Cast
 
 ALIASES = ("champion", "challenger")
@@ -86,12 +85,9 @@ def ask(house: House, model: str, *, cohort: str | None = None, protocol: str | 
     chosen = protocol or (spec.protocol if tested.name == spec.cohort else protocol_of(tested))
     cast = _cast(house, spec, which, chosen)
 
-    def as_table(rows: list[Row]) -> "pa.Table":
-        return conform("predictions", rows)
-
     with tempfile.TemporaryDirectory(prefix="pdeseray-evaluate-") as folder:
         bench = bench_beside(house, tested, Path(folder))
-        found = assess_models(bench, [cast], [], previous={}, conform=as_table)
+        found = assess_models(bench, [cast], [], previous={}, conform=partial(conform, "predictions"))
     evaluated = evaluation_set(
         bench.splits,
         bench.masks,

@@ -229,10 +229,7 @@ def _evaluate(cohort: Cohort, work: Work) -> Output:
     house, name, part = work.house, cohort.name, f"evaluation.{cohort.name}"
     own = [spec.model_id for spec in _models(house, cohort)]
     previous = _reusable(work, part)
-
-    def as_table(rows: list[Row]) -> "pa.Table":
-        return conform("predictions", rows)
-
+    as_table = partial(conform, "predictions")
     casts = _casts(house, cohort)
     tested = assess_models(
         bench_of(house, cohort), casts, _pairs(house, cohort), previous=previous, conform=as_table
